@@ -1,0 +1,265 @@
+// Package config is the one YAML tree that serves a whole site: every role reads
+// its part of the same file. Default holds every default; Load decodes a file over
+// it and reports everything that is wrong at once, with file, line and column.
+package config
+
+import "time"
+
+// Config is the whole file. Values are read-only once Load has returned, so any
+// goroutine may read them.
+type Config struct {
+	Host            string           `yaml:"host"`             // host.name of events and of metrics
+	DC              string           `yaml:"dc"`               // data centre: labels.dc of events and the dc header of records
+	DataDir         string           `yaml:"data_dir"`         // positions and spool; must survive a restart
+	ShutdownTimeout Duration         `yaml:"shutdown_timeout"` // from SIGTERM to exit, below the kill grace of the supervisor
+	Log             Log              `yaml:"log"`
+	Admin           Admin            `yaml:"admin"`
+	Statsd          Statsd           `yaml:"statsd"`
+	Kafka           map[string]Kafka `yaml:"kafka"` // clusters by name
+	Shipper         Shipper          `yaml:"shipper"`
+	Aggregator      Aggregator       `yaml:"aggregator"`
+	Indexer         Indexer          `yaml:"indexer"`
+}
+
+// Log says what sluice itself logs to stderr.
+type Log struct {
+	Level  string `yaml:"level"`  // debug, info, warn, error
+	Format string `yaml:"format"` // text, json
+}
+
+// Admin is the HTTP listener with /healthz, /readyz, /metrics and /status.
+type Admin struct {
+	Listen       string   `yaml:"listen"`        // host:port; empty switches it off
+	Pprof        bool     `yaml:"pprof"`         // serve /debug/pprof
+	UnreadyAfter Duration `yaml:"unready_after"` // a needed server unreachable for this long makes /readyz answer 503
+}
+
+// Statsd is where the figures of /metrics are sent as well.
+type Statsd struct {
+	Address  string   `yaml:"address"`  // host:port, UDP; empty switches it off
+	Prefix   string   `yaml:"prefix"`   // first part of each name: <prefix>.<role>.<host>.<name>
+	Interval Duration `yaml:"interval"` // between two sendings
+	Tags     string   `yaml:"tags"`     // none: labels become parts of the name; datadog: |#key:value
+	MTU      Bytes    `yaml:"mtu"`      // packets are filled up to this size
+}
+
+// Kafka is how to reach one cluster.
+type Kafka struct {
+	Brokers  []string `yaml:"brokers"`   // bootstrap servers, host:port
+	ClientID string   `yaml:"client_id"` // client.id, seen in the brokers' logs and quotas
+	Rack     string   `yaml:"rack"`      // client.rack, for fetching from the nearest replica
+	TLS      TLS      `yaml:"tls"`
+	SASL     SASL     `yaml:"sasl"`
+}
+
+// TLS of a connection to Kafka or Elasticsearch.
+type TLS struct {
+	Enabled            bool   `yaml:"enabled"`
+	CAFile             string `yaml:"ca_file"`              // PEM; empty: the system's roots
+	CertFile           string `yaml:"cert_file"`            // PEM, client certificate; read again when it changes
+	KeyFile            string `yaml:"key_file"`             // PEM
+	ServerName         string `yaml:"server_name"`          // expected name; empty: the host that is dialled
+	InsecureSkipVerify bool   `yaml:"insecure_skip_verify"` // accept any certificate (tests only)
+}
+
+// SASL authentication against Kafka.
+type SASL struct {
+	Mechanism string `yaml:"mechanism"`  // none, plain, scram-sha-256, scram-sha-512, oauthbearer
+	Username  string `yaml:"username"`   //
+	Password  Secret `yaml:"password"`   //
+	TokenFile string `yaml:"token_file"` // oauthbearer: file holding the token, read at each connect
+}
+
+// Produce is how a role writes to Kafka. Acknowledgement by all in-sync replicas
+// and idempotence are not options.
+type Produce struct {
+	Compression  string   `yaml:"compression"`   // none, lz4, zstd, snappy, gzip
+	Linger       Duration `yaml:"linger"`        // a batch waits this long for more records
+	BatchBytes   Bytes    `yaml:"batch_bytes"`   // a batch is sent when it holds this much, uncompressed
+	BatchRecords int      `yaml:"batch_records"` // or this many records
+	Buffer       Bytes    `yaml:"buffer"`        // unacknowledged bytes over all partitions; when full, reading stops
+}
+
+// Shipper reads container logs and files of one host and writes them to Kafka.
+type Shipper struct {
+	Kafka       string            `yaml:"kafka"`        // name of the cluster
+	Topic       string            `yaml:"topic"`        //
+	PartitionBy string            `yaml:"partition_by"` // host, source, spread
+	Labels      map[string]string `yaml:"labels"`       // labels.* of every event
+	Produce     Produce           `yaml:"produce"`
+	MaxLine     Bytes             `yaml:"max_line"`       // a longer line is sent in pieces of this size, flagged split
+	ReadBudget  Bytes             `yaml:"read_budget"`    // read from one file before others have their turn
+	Poll        Duration          `yaml:"poll_interval"`  // look at every open file this often, whatever inotify said
+	Scan        Duration          `yaml:"scan_interval"`  // expand the globs this often
+	StoreEvery  Duration          `yaml:"store_interval"` // positions are stored this often
+	HoldDeleted Duration          `yaml:"hold_deleted"`   // a deleted file is kept open this long for its unread rest
+	Docker      Docker            `yaml:"docker"`
+	Files       []Files           `yaml:"files"`
+}
+
+// Docker is the source of the containers of the local Docker daemon.
+type Docker struct {
+	Enabled          bool     `yaml:"enabled"`
+	Endpoint         string   `yaml:"endpoint"`           // unix:///var/run/docker.sock or tcp://host:port
+	RootFrom         string   `yaml:"root_from"`          // prefix of log paths as the daemon says them ...
+	RootTo           string   `yaml:"root_to"`            // ... and where that is mounted for us (sluice in a container)
+	ListInterval     Duration `yaml:"list_interval"`      // list containers this often, to mend what events missed
+	Timeout          Duration `yaml:"timeout"`            // of one request
+	FieldsFromEnv    []string `yaml:"fields_from_env"`    // environment variables, * globs, to labels.* (Mesos, Marathon, Chronos ones go to their fields)
+	FieldsFromLabels []string `yaml:"fields_from_labels"` // container labels, * globs, to container.labels.*
+	IncludeNames     []string `yaml:"include_names"`      // container names, * globs; empty: all
+	ExcludeNames     []string `yaml:"exclude_names"`      // container names, * globs
+	FilePrefix       bool     `yaml:"file_prefix"`        // lines `access.log: GET /` give log.file.name access.log and message GET /
+	Dataset          string   `yaml:"dataset"`            // event.dataset; empty: none
+}
+
+// Files is a source of plain files.
+type Files struct {
+	Paths      []string          `yaml:"paths"`       // globs, ** for any depth
+	Exclude    []string          `yaml:"exclude"`     // globs
+	Dataset    string            `yaml:"dataset"`     // event.dataset
+	Codec      string            `yaml:"codec"`       // plain, docker (json-file lines)
+	FilePrefix bool              `yaml:"file_prefix"` // as docker.file_prefix
+	Labels     map[string]string `yaml:"labels"`      // labels.* of its events
+	App        string            `yaml:"app"`         // service.name of its events
+}
+
+// Aggregator relays from the data centres' clusters to the central one.
+type Aggregator struct {
+	Sources []Source `yaml:"sources"`
+	Target  Target   `yaml:"target"`
+	Produce Produce  `yaml:"produce"`
+	Consume Consume  `yaml:"consume"`
+}
+
+// Source is where an aggregator reads.
+type Source struct {
+	Kafka  string   `yaml:"kafka"`  // name of the cluster
+	Topics []string `yaml:"topics"` // names; one starting with ^ is a regular expression
+	Group  string   `yaml:"group"`  // consumer group
+	DC     string   `yaml:"dc"`     // dc header for records without one; empty: the name of the cluster
+}
+
+// Target is where an aggregator writes.
+type Target struct {
+	Kafka string `yaml:"kafka"` // name of the cluster
+	Topic string `yaml:"topic"` // {topic} and {dc} are replaced by those of the record
+}
+
+// Consume is how a role reads from Kafka.
+type Consume struct {
+	Buffer         Bytes    `yaml:"buffer"`          // fetched, unfinished bytes over all partitions of one group
+	SessionTimeout Duration `yaml:"session_timeout"` // a member silent for this long is expelled
+	InstanceID     string   `yaml:"instance_id"`     // group.instance.id: a restart within the session timeout moves no partition
+}
+
+// Indexer reads from the central cluster and writes to Elasticsearch.
+type Indexer struct {
+	Kafka           string            `yaml:"kafka"`             // name of the cluster
+	Topics          []string          `yaml:"topics"`            // names; one starting with ^ is a regular expression
+	Group           string            `yaml:"group"`             // consumer group; the output's name is appended
+	Codecs          map[string]string `yaml:"codecs"`            // by topic: ecs, json, plain, syslog; others: ecs
+	EventOriginal   bool              `yaml:"event_original"`    // keep the line as read in event.original
+	DeadLetterTopic string            `yaml:"dead_letter_topic"` // on the same cluster
+	Timezone        string            `yaml:"timezone"`          // of times in lines that name none
+	Produce         Produce           `yaml:"produce"`           // for dead letters
+	Consume         Consume           `yaml:"consume"`
+	Outputs         []Output          `yaml:"outputs"`
+}
+
+// Output is one Elasticsearch cluster; each is a consumer group of its own.
+type Output struct {
+	Name          string        `yaml:"name"`
+	Elasticsearch Elasticsearch `yaml:"elasticsearch"`
+	Index         string        `yaml:"index"` // {yyyy.MM.dd} and parts of it by event time in UTC; {dc}, {dataset}, {app}
+	Bulk          Bulk          `yaml:"bulk"`
+	Template      Template      `yaml:"template"`
+}
+
+// Elasticsearch is how to reach one cluster.
+type Elasticsearch struct {
+	Hosts       []string `yaml:"hosts"` // URLs
+	Username    string   `yaml:"username"`
+	Password    Secret   `yaml:"password"`
+	APIKey      Secret   `yaml:"api_key"` // base64 of id:key
+	TLS         TLS      `yaml:"tls"`
+	Timeout     Duration `yaml:"timeout"`     // of one bulk request
+	Compression int      `yaml:"compression"` // gzip level of bodies, 1 to 9; 0: none
+}
+
+// Bulk says how documents are gathered to requests and how many are under way.
+type Bulk struct {
+	Bytes          Bytes    `yaml:"bytes"`           // of an uncompressed body
+	Count          int      `yaml:"count"`           // documents
+	Linger         Duration `yaml:"linger"`          // a body is sent when it is this old
+	Concurrency    int      `yaml:"concurrency"`     // requests under way at the start
+	MaxConcurrency int      `yaml:"max_concurrency"` // requests under way at most
+	RetryInitial   Duration `yaml:"retry_initial"`   // first pause before refused items are sent again
+	RetryMax       Duration `yaml:"retry_max"`       // longest pause
+}
+
+// Template is what `sluice setup` installs on an output.
+type Template struct {
+	Shards      int      `yaml:"shards"`
+	Replicas    int      `yaml:"replicas"`
+	Refresh     Duration `yaml:"refresh_interval"`
+	DeleteAfter Duration `yaml:"delete_after"` // ILM: indices older than this are deleted; 0: never
+}
+
+// Default is the configuration of an empty file.
+func Default() *Config {
+	produce := Produce{Compression: "lz4", Linger: Duration(20 * time.Millisecond), BatchBytes: 512 * KiB, BatchRecords: 4096, Buffer: 32 * MiB}
+	return &Config{
+		Host:            "${HOSTNAME}",
+		DC:              "dc1",
+		DataDir:         "/var/lib/sluice",
+		ShutdownTimeout: Duration(8 * time.Second),
+		Log:             Log{Level: "info", Format: "text"},
+		Admin:           Admin{Listen: "127.0.0.1:8686", UnreadyAfter: Duration(30 * time.Second)},
+		Statsd:          Statsd{Prefix: "sluice", Interval: Duration(10 * time.Second), Tags: "none", MTU: 1432},
+		Kafka:           map[string]Kafka{},
+		Shipper: Shipper{
+			Topic:       "logs",
+			PartitionBy: "host",
+			Labels:      map[string]string{},
+			Produce:     produce,
+			MaxLine:     2 * MiB,
+			ReadBudget:  1 * MiB,
+			Poll:        Duration(time.Second),
+			Scan:        Duration(5 * time.Second),
+			StoreEvery:  Duration(time.Second),
+			HoldDeleted: Duration(5 * time.Minute),
+			Docker: Docker{
+				Endpoint:      "unix:///var/run/docker.sock",
+				ListInterval:  Duration(30 * time.Second),
+				Timeout:       Duration(10 * time.Second),
+				FieldsFromEnv: []string{"MESOS_TASK_ID", "MARATHON_APP_ID", "MARATHON_APP_VERSION", "MARATHON_APP_LABEL_*", "CHRONOS_JOB_NAME"},
+			},
+		},
+		Aggregator: Aggregator{
+			Target:  Target{Topic: "{topic}"},
+			Produce: produce,
+			Consume: Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
+		},
+		Indexer: Indexer{
+			Topics:          []string{"logs"},
+			Group:           "sluice-indexer",
+			Codecs:          map[string]string{},
+			DeadLetterTopic: "sluice-dead",
+			Timezone:        "UTC",
+			Produce:         produce,
+			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
+		},
+	}
+}
+
+// DefaultOutput is what an entry of indexer.outputs starts from.
+func DefaultOutput() Output {
+	return Output{
+		Elasticsearch: Elasticsearch{Timeout: Duration(time.Minute), Compression: 1},
+		Index:         "sluice-{yyyy.MM.dd}",
+		Bulk: Bulk{Bytes: 8 * MiB, Count: 5000, Linger: Duration(time.Second), Concurrency: 2, MaxConcurrency: 8,
+			RetryInitial: Duration(500 * time.Millisecond), RetryMax: Duration(time.Minute)},
+		Template: Template{Shards: 1, Replicas: 1, Refresh: Duration(10 * time.Second), DeleteAfter: Duration(30 * 24 * time.Hour)},
+	}
+}
