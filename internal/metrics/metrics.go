@@ -6,11 +6,17 @@ package metrics
 
 import (
 	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // Kind is what a metric's figure means.
@@ -33,6 +39,8 @@ type Def struct {
 	Unit   string // lines, events, bytes, seconds, ...
 	Help   string
 	Labels []string
+
+	from string // name of the package that declared it
 }
 
 var (
@@ -42,6 +50,9 @@ var (
 
 func declare(kind Kind, name, unit, help string, labels []string) *Def {
 	d := &Def{Name: name, Kind: kind, Unit: unit, Help: help, Labels: labels}
+	if _, file, _, ok := runtime.Caller(2); ok {
+		d.from = path.Base(path.Dir(filepath.ToSlash(file)))
+	}
 	defsMu.Lock()
 	defer defsMu.Unlock()
 	defs = append(defs, d)
@@ -120,7 +131,8 @@ func (r *Registry) Histogram(d *Def, labels ...string) Histogram {
 }
 
 // Forget drops the figures of a label combination that is gone for good, such as a
-// revoked partition's lag.
+// revoked partition's lag. It is for gauges: what a counter rose since statsd was
+// last told would be lost.
 func (r *Registry) Forget(d *Def, labels ...string) {
 	switch v := r.vec(d).(type) {
 	case *prometheus.CounterVec:
@@ -135,6 +147,18 @@ func (r *Registry) Forget(d *Def, labels ...string) {
 // Gatherer reads the figures, for /metrics.
 func (r *Registry) Gatherer() prometheus.Gatherer { return r.reg }
 
+// Handler serves the figures of registries to Prometheus.
+func Handler(log *slog.Logger, regs ...*Registry) http.Handler {
+	var all prometheus.Gatherers
+	for _, r := range regs {
+		all = append(all, r.reg)
+	}
+	return promhttp.HandlerFor(all, promhttp.HandlerOpts{
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorHandling: promhttp.ContinueOnError,
+	})
+}
+
 func (r *Registry) vec(d *Def) prometheus.Collector {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,12 +171,31 @@ func (r *Registry) vec(d *Def) prometheus.Collector {
 	return v
 }
 
+// defs maps the live metrics' Prometheus names to their definitions.
+func (r *Registry) defs() map[string]*Def {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := make(map[string]*Def, len(r.vecs))
+	for d := range r.vecs {
+		m[d.full()] = d
+	}
+	return m
+}
+
+// full is the name as Prometheus has it.
+func (d *Def) full() string {
+	if d.Kind == KindCounter {
+		return "sluice_" + d.Name + "_total"
+	}
+	return "sluice_" + d.Name
+}
+
 // vec is the definition as the Prometheus library wants it.
 func (d *Def) vec(constant prometheus.Labels) prometheus.Collector {
-	name, help := "sluice_"+d.Name, fmt.Sprintf("%s (%s)", d.Help, d.Unit)
+	name, help := d.full(), fmt.Sprintf("%s (%s)", d.Help, d.Unit)
 	switch d.Kind {
 	case KindCounter:
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name + "_total", Help: help, ConstLabels: constant}, d.Labels)
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: constant}, d.Labels)
 	case KindGauge:
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: constant}, d.Labels)
 	}
