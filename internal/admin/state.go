@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"fmt"
 	"sync"
 	"time"
 )
@@ -50,14 +51,39 @@ func (s *State) Need(name string) *Dependency {
 	return d
 }
 
+// NotReady lists why the role should get no work: it drains, or a server it needs
+// has not answered yet or has been unreachable for longer than after.
+func (s *State) NotReady(after time.Duration) []string {
+	s.mu.Lock()
+	deps, draining := s.deps, s.draining
+	s.mu.Unlock()
+	var why []string
+	if draining {
+		why = append(why, "draining")
+	}
+	for _, d := range deps {
+		st := d.status()
+		switch {
+		case st.Reachable || st.Answered && st.downFor < after:
+		case st.LastError == "":
+			why = append(why, d.Name+" has not answered yet")
+		default:
+			why = append(why, fmt.Sprintf("%s unreachable for %s: %s", d.Name, st.DownFor, st.LastError))
+		}
+	}
+	return why
+}
+
 // Dependency is a server that the role needs. A nil Dependency may be told anything.
 type Dependency struct {
 	Name string
 
-	mu    sync.Mutex
-	ok    bool
-	since time.Time // of the first failure, or of the last OK after one
-	err   error     // last failure
+	mu       sync.Mutex
+	ok       bool
+	answered bool      // ok has been true
+	since    time.Time // of the first failure, or of the last OK after one
+	err      error     // last failure, kept after a recovery
+	errAt    time.Time
 }
 
 // OK notes that the server answered. It costs a lock, so call it once a request,
@@ -70,7 +96,7 @@ func (d *Dependency) OK() (changed bool) {
 	defer d.mu.Unlock()
 	changed = !d.ok
 	if changed {
-		d.ok, d.since, d.err = true, time.Now(), nil
+		d.ok, d.answered, d.since = true, true, time.Now()
 	}
 	return changed
 }
@@ -87,7 +113,7 @@ func (d *Dependency) Fail(err error) (changed bool) {
 	if d.ok {
 		d.ok, d.since = false, time.Now()
 	}
-	d.err = err
+	d.err, d.errAt = err, time.Now()
 	return changed
 }
 
@@ -99,4 +125,31 @@ func (d *Dependency) Down() (time.Duration, error) {
 		return 0, nil
 	}
 	return max(time.Since(d.since), 1), d.err
+}
+
+// dependencyStatus is a dependency in /status.
+type dependencyStatus struct {
+	Name        string    `json:"name"`
+	Reachable   bool      `json:"reachable"`
+	Answered    bool      `json:"answered"` // at least once
+	Since       time.Time `json:"since"`    // it is reachable or not
+	DownFor     string    `json:"down_for,omitempty"`
+	LastError   string    `json:"last_error,omitempty"` // kept when it is reachable again
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+
+	downFor time.Duration
+}
+
+func (d *Dependency) status() dependencyStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := dependencyStatus{Name: d.Name, Reachable: d.ok, Answered: d.answered, Since: d.since, LastErrorAt: d.errAt}
+	if d.err != nil {
+		st.LastError = d.err.Error()
+	}
+	if !d.ok {
+		st.downFor = time.Since(d.since)
+		st.DownFor = st.downFor.Round(time.Second).String()
+	}
+	return st
 }
