@@ -1,46 +1,62 @@
 // Package config is the one YAML tree that serves a whole site: every role reads
 // its part of the same file. Default holds every default; Load decodes a file over
 // it and reports everything that is wrong at once, with file, line and column.
+//
+// The structs below are the one description of that tree: the loader, the effective
+// configuration and the JSON schema walk them. A key is a field with a yaml tag, its
+// meaning the comment behind it; the tags enum, min and max say which values fit
+// (durations, sizes and numbers are never below 0).
 package config
 
-import "time"
+import (
+	_ "embed" // Example
+	"time"
+)
+
+// Example is a file with every key at its default and a word on each; sluice.yaml in
+// the source tree.
+//
+//go:embed sluice.yaml
+var Example []byte
 
 // Config is the whole file. Values are read-only once Load has returned, so any
 // goroutine may read them.
 type Config struct {
-	Host            string           `yaml:"host"`             // host.name of events and of metrics
-	DC              string           `yaml:"dc"`               // data centre: labels.dc of events and the dc header of records
-	DataDir         string           `yaml:"data_dir"`         // positions and spool; must survive a restart
-	ShutdownTimeout Duration         `yaml:"shutdown_timeout"` // from SIGTERM to exit, below the kill grace of the supervisor
-	Log             Log              `yaml:"log"`
-	Admin           Admin            `yaml:"admin"`
-	Statsd          Statsd           `yaml:"statsd"`
-	Kafka           map[string]Kafka `yaml:"kafka"` // clusters by name
-	Shipper         Shipper          `yaml:"shipper"`
-	Aggregator      Aggregator       `yaml:"aggregator"`
-	Indexer         Indexer          `yaml:"indexer"`
+	Host            string           `yaml:"host"`                         // host.name of events and of metrics
+	DC              string           `yaml:"dc"`                           // data centre: labels.dc of events and the dc header of records
+	DataDir         string           `yaml:"data_dir"`                     // positions and spool; must survive a restart
+	ShutdownTimeout Duration         `yaml:"shutdown_timeout" min:"100ms"` // from SIGTERM to exit, below the kill grace of the supervisor
+	Log             Log              `yaml:"log"`                          // what sluice itself logs to stderr
+	Admin           Admin            `yaml:"admin"`                        // HTTP: /healthz, /readyz, /metrics, /status
+	Statsd          Statsd           `yaml:"statsd"`                       // where the figures are sent besides /metrics
+	Kafka           map[string]Kafka `yaml:"kafka"`                        // clusters by name
+	Shipper         Shipper          `yaml:"shipper"`                      // host logs to the Kafka cluster of its data centre
+	Aggregator      Aggregator       `yaml:"aggregator"`                   // clusters of the data centres to the central one
+	Indexer         Indexer          `yaml:"indexer"`                      // central cluster to Elasticsearch
+
+	file *source // where the keys stand; nil if not loaded from a file
 }
 
 // Log says what sluice itself logs to stderr.
 type Log struct {
-	Level  string `yaml:"level"`  // debug, info, warn, error
-	Format string `yaml:"format"` // text, json
+	Level  string `yaml:"level" enum:"debug info warn error"` // errors are logged when they change and when they end
+	Format string `yaml:"format" enum:"text json"`            // text for people, json for machines
 }
 
 // Admin is the HTTP listener with /healthz, /readyz, /metrics and /status.
 type Admin struct {
-	Listen       string   `yaml:"listen"`        // host:port; empty switches it off
-	Pprof        bool     `yaml:"pprof"`         // serve /debug/pprof
-	UnreadyAfter Duration `yaml:"unready_after"` // a needed server unreachable for this long makes /readyz answer 503
+	Listen       string   `yaml:"listen"`                    // host:port; empty switches it off
+	Pprof        bool     `yaml:"pprof"`                     // serve /debug/pprof
+	UnreadyAfter Duration `yaml:"unready_after" min:"100ms"` // a needed server unreachable for this long makes /readyz answer 503
 }
 
 // Statsd is where the figures of /metrics are sent as well.
 type Statsd struct {
-	Address  string   `yaml:"address"`  // host:port, UDP; empty switches it off
-	Prefix   string   `yaml:"prefix"`   // first part of each name: <prefix>.<role>.<host>.<name>
-	Interval Duration `yaml:"interval"` // between two sendings
-	Tags     string   `yaml:"tags"`     // none: labels become parts of the name; datadog: |#key:value
-	MTU      Bytes    `yaml:"mtu"`      // packets are filled up to this size
+	Address  string   `yaml:"address"`                   // host:port, UDP; empty switches it off
+	Prefix   string   `yaml:"prefix"`                    // first part of each name: <prefix>.<role>.<host>.<name>
+	Interval Duration `yaml:"interval" min:"100ms"`      // between two sendings
+	Tags     string   `yaml:"tags" enum:"none datadog"`  // none: labels become parts of the name; datadog: |#key:value
+	MTU      Bytes    `yaml:"mtu" min:"128" max:"65507"` // packets are filled up to this size
 }
 
 // Kafka is how to reach one cluster.
@@ -54,7 +70,7 @@ type Kafka struct {
 
 // TLS of a connection to Kafka or Elasticsearch.
 type TLS struct {
-	Enabled            bool   `yaml:"enabled"`
+	Enabled            bool   `yaml:"enabled"`              // off: plain text
 	CAFile             string `yaml:"ca_file"`              // PEM; empty: the system's roots
 	CertFile           string `yaml:"cert_file"`            // PEM, client certificate; read again when it changes
 	KeyFile            string `yaml:"key_file"`             // PEM
@@ -64,72 +80,73 @@ type TLS struct {
 
 // SASL authentication against Kafka.
 type SASL struct {
-	Mechanism string `yaml:"mechanism"`  // none, plain, scram-sha-256, scram-sha-512, oauthbearer
-	Username  string `yaml:"username"`   //
-	Password  Secret `yaml:"password"`   //
-	TokenFile string `yaml:"token_file"` // oauthbearer: file holding the token, read at each connect
+	Mechanism string `yaml:"mechanism" enum:"none plain scram-sha-256 scram-sha-512 oauthbearer"` // scram-sha-512 where the brokers have it
+	Username  string `yaml:"username"`                                                            // of plain and scram
+	Password  Secret `yaml:"password"`                                                            // file:/path reads it from a file
+	TokenFile string `yaml:"token_file"`                                                          // oauthbearer: file holding the token, read at each connect
 }
 
 // Produce is how a role writes to Kafka. Acknowledgement by all in-sync replicas
 // and idempotence are not options.
 type Produce struct {
-	Compression  string   `yaml:"compression"`   // none, lz4, zstd, snappy, gzip
-	Linger       Duration `yaml:"linger"`        // a batch waits this long for more records
-	BatchBytes   Bytes    `yaml:"batch_bytes"`   // a batch is sent when it holds this much, uncompressed
-	BatchRecords int      `yaml:"batch_records"` // or this many records
-	Buffer       Bytes    `yaml:"buffer"`        // unacknowledged bytes over all partitions; when full, reading stops
+	Compression  string   `yaml:"compression" enum:"none lz4 zstd snappy gzip"` // lz4 costs least processor time, zstd least network
+	Linger       Duration `yaml:"linger"`                                       // a batch waits this long for more records
+	BatchBytes   Bytes    `yaml:"batch_bytes" min:"1KiB"`                       // a batch is sent when it holds this much, uncompressed
+	BatchRecords int      `yaml:"batch_records" min:"1"`                        // or this many records
+	Buffer       Bytes    `yaml:"buffer" min:"64KiB"`                           // unacknowledged bytes over all partitions; when full, reading stops
 }
 
 // Shipper reads container logs and files of one host and writes them to Kafka.
 type Shipper struct {
-	Kafka       string            `yaml:"kafka"`        // name of the cluster
-	Topic       string            `yaml:"topic"`        //
-	PartitionBy string            `yaml:"partition_by"` // host, source, spread
-	Labels      map[string]string `yaml:"labels"`       // labels.* of every event
-	Produce     Produce           `yaml:"produce"`
-	MaxLine     Bytes             `yaml:"max_line"`       // a longer line is sent in pieces of this size, flagged split
-	ReadBudget  Bytes             `yaml:"read_budget"`    // read from one file before others have their turn
-	Poll        Duration          `yaml:"poll_interval"`  // look at every open file this often, whatever inotify said
-	Scan        Duration          `yaml:"scan_interval"`  // expand the globs this often
-	StoreEvery  Duration          `yaml:"store_interval"` // positions are stored this often
-	HoldDeleted Duration          `yaml:"hold_deleted"`   // a deleted file is kept open this long for its unread rest
-	Docker      Docker            `yaml:"docker"`
-	Files       []Files           `yaml:"files"`
+	Kafka       string            `yaml:"kafka"`                                  // name of the cluster
+	Topic       string            `yaml:"topic"`                                  // records of all sources of the host
+	PartitionBy string            `yaml:"partition_by" enum:"host source spread"` // host: one partition a host, so batches are full; source: one a file; spread: whichever
+	Labels      map[string]string `yaml:"labels"`                                 // labels.* of every event
+	Produce     Produce           `yaml:"produce"`                                // how records are gathered and sent
+	MaxLine     Bytes             `yaml:"max_line" min:"1KiB"`                    // a longer line is sent in pieces of this size, flagged split
+	ReadBudget  Bytes             `yaml:"read_budget" min:"4KiB"`                 // read from one file before others have their turn
+	Poll        Duration          `yaml:"poll_interval" min:"10ms"`               // look at every open file this often, whatever inotify said
+	Scan        Duration          `yaml:"scan_interval" min:"100ms"`              // expand the globs this often
+	StoreEvery  Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
+	HoldDeleted Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
+	Docker      Docker            `yaml:"docker"`                                 // containers of the local daemon
+	Files       []Files           `yaml:"files"`                                  // plain files, each entry a source
 }
 
 // Docker is the source of the containers of the local Docker daemon.
 type Docker struct {
-	Enabled          bool     `yaml:"enabled"`
-	Endpoint         string   `yaml:"endpoint"`           // unix:///var/run/docker.sock or tcp://host:port
-	RootFrom         string   `yaml:"root_from"`          // prefix of log paths as the daemon says them ...
-	RootTo           string   `yaml:"root_to"`            // ... and where that is mounted for us (sluice in a container)
-	ListInterval     Duration `yaml:"list_interval"`      // list containers this often, to mend what events missed
-	Timeout          Duration `yaml:"timeout"`            // of one request
-	FieldsFromEnv    []string `yaml:"fields_from_env"`    // environment variables, * globs, to labels.* (Mesos, Marathon, Chronos ones go to their fields)
-	FieldsFromLabels []string `yaml:"fields_from_labels"` // container labels, * globs, to container.labels.*
-	IncludeNames     []string `yaml:"include_names"`      // container names, * globs; empty: all
-	ExcludeNames     []string `yaml:"exclude_names"`      // container names, * globs
-	FilePrefix       bool     `yaml:"file_prefix"`        // lines `access.log: GET /` give log.file.name access.log and message GET /
-	Dataset          string   `yaml:"dataset"`            // event.dataset; empty: none
+	Enabled          bool     `yaml:"enabled"`                   // follow the containers of this host
+	Endpoint         string   `yaml:"endpoint"`                  // unix:///var/run/docker.sock or tcp://host:port
+	RootFrom         string   `yaml:"root_from"`                 // prefix of log paths as the daemon says them ...
+	RootTo           string   `yaml:"root_to"`                   // ... and where that is mounted for us (sluice in a container)
+	ListInterval     Duration `yaml:"list_interval" min:"100ms"` // list containers this often, to mend what events missed
+	Timeout          Duration `yaml:"timeout" min:"100ms"`       // of one request
+	FieldsFromEnv    []string `yaml:"fields_from_env"`           // environment variables, * globs, to labels.* (Mesos, Marathon, Chronos ones go to their fields)
+	FieldsFromLabels []string `yaml:"fields_from_labels"`        // container labels, * globs, to container.labels.*
+	IncludeNames     []string `yaml:"include_names"`             // container names, * globs; empty: all
+	ExcludeNames     []string `yaml:"exclude_names"`             // container names, * globs
+	FilePrefix       bool     `yaml:"file_prefix"`               // lines `access.log: GET /` give log.file.name access.log and message GET /
+	Dataset          string   `yaml:"dataset"`                   // event.dataset; empty: none
 }
 
 // Files is a source of plain files.
 type Files struct {
-	Paths      []string          `yaml:"paths"`       // globs, ** for any depth
-	Exclude    []string          `yaml:"exclude"`     // globs
-	Dataset    string            `yaml:"dataset"`     // event.dataset
-	Codec      string            `yaml:"codec"`       // plain, docker (json-file lines)
-	FilePrefix bool              `yaml:"file_prefix"` // as docker.file_prefix
-	Labels     map[string]string `yaml:"labels"`      // labels.* of its events
-	App        string            `yaml:"app"`         // service.name of its events
+	Paths      []string          `yaml:"paths"`                     // globs, ** for any depth
+	Exclude    []string          `yaml:"exclude"`                   // globs
+	Dataset    string            `yaml:"dataset"`                   // event.dataset
+	Codec      string            `yaml:"codec" enum:"plain docker"` // plain: text lines; docker: lines of the json-file driver
+	FilePrefix bool              `yaml:"file_prefix"`               // as docker.file_prefix
+	Labels     map[string]string `yaml:"labels"`                    // labels.* of its events
+	App        string            `yaml:"app"`                       // service.name of its events
 }
 
 // Aggregator relays from the data centres' clusters to the central one.
 type Aggregator struct {
-	Sources []Source `yaml:"sources"`
-	Target  Target   `yaml:"target"`
-	Produce Produce  `yaml:"produce"`
-	Consume Consume  `yaml:"consume"`
+	Sources         []Source `yaml:"sources"`           // each is a consumer group
+	Target          Target   `yaml:"target"`            // where records go
+	Produce         Produce  `yaml:"produce"`           // how records are gathered and sent
+	Consume         Consume  `yaml:"consume"`           // how records are fetched
+	DeadLetterTopic string   `yaml:"dead_letter_topic"` // on the target cluster, for records it refuses for ever
 }
 
 // Source is where an aggregator reads.
@@ -148,28 +165,28 @@ type Target struct {
 
 // Consume is how a role reads from Kafka.
 type Consume struct {
-	Buffer         Bytes    `yaml:"buffer"`          // fetched, unfinished bytes over all partitions of one group
-	SessionTimeout Duration `yaml:"session_timeout"` // a member silent for this long is expelled
-	InstanceID     string   `yaml:"instance_id"`     // group.instance.id: a restart within the session timeout moves no partition
+	Buffer         Bytes    `yaml:"buffer" min:"1MiB"`                  // fetched, unfinished bytes over all partitions of one group
+	SessionTimeout Duration `yaml:"session_timeout" min:"6s" max:"30m"` // a member silent for this long is expelled
+	InstanceID     string   `yaml:"instance_id"`                        // group.instance.id: a restart within the session timeout moves no partition
 }
 
 // Indexer reads from the central cluster and writes to Elasticsearch.
 type Indexer struct {
-	Kafka           string            `yaml:"kafka"`             // name of the cluster
-	Topics          []string          `yaml:"topics"`            // names; one starting with ^ is a regular expression
-	Group           string            `yaml:"group"`             // consumer group; the output's name is appended
-	Codecs          map[string]string `yaml:"codecs"`            // by topic: ecs, json, plain, syslog; others: ecs
-	EventOriginal   bool              `yaml:"event_original"`    // keep the line as read in event.original
-	DeadLetterTopic string            `yaml:"dead_letter_topic"` // on the same cluster
-	Timezone        string            `yaml:"timezone"`          // of times in lines that name none
-	Produce         Produce           `yaml:"produce"`           // for dead letters
-	Consume         Consume           `yaml:"consume"`
-	Outputs         []Output          `yaml:"outputs"`
+	Kafka           string            `yaml:"kafka"`                               // name of the cluster
+	Topics          []string          `yaml:"topics"`                              // names; one starting with ^ is a regular expression
+	Group           string            `yaml:"group"`                               // consumer group; the output's name is appended
+	Codecs          map[string]string `yaml:"codecs" enum:"ecs json plain syslog"` // by topic: ecs, json, plain, syslog; topics not named: ecs
+	EventOriginal   bool              `yaml:"event_original"`                      // keep the line as read in event.original
+	DeadLetterTopic string            `yaml:"dead_letter_topic"`                   // on the same cluster: records that no try can index, with the reason
+	Timezone        string            `yaml:"timezone"`                            // of times in lines that name none
+	Produce         Produce           `yaml:"produce"`                             // how dead letters are sent
+	Consume         Consume           `yaml:"consume"`                             // how records are fetched
+	Outputs         []Output          `yaml:"outputs"`                             // each is a consumer group of its own, so none holds up the others
 }
 
 // Output is one Elasticsearch cluster; each is a consumer group of its own.
 type Output struct {
-	Name          string        `yaml:"name"`
+	Name          string        `yaml:"name"` // appended to the group name; label of its metrics
 	Elasticsearch Elasticsearch `yaml:"elasticsearch"`
 	Index         string        `yaml:"index"` // {yyyy.MM.dd} and parts of it by event time in UTC; {dc}, {dataset}, {app}
 	Bulk          Bulk          `yaml:"bulk"`
@@ -178,32 +195,32 @@ type Output struct {
 
 // Elasticsearch is how to reach one cluster.
 type Elasticsearch struct {
-	Hosts       []string `yaml:"hosts"` // URLs
-	Username    string   `yaml:"username"`
-	Password    Secret   `yaml:"password"`
-	APIKey      Secret   `yaml:"api_key"` // base64 of id:key
+	Hosts       []string `yaml:"hosts"`    // URLs, used in turn
+	Username    string   `yaml:"username"` // basic authentication
+	Password    Secret   `yaml:"password"` // file:/path reads it from a file
+	APIKey      Secret   `yaml:"api_key"`  // base64 of id:key, instead of username; file:/path reads it from a file
 	TLS         TLS      `yaml:"tls"`
-	Timeout     Duration `yaml:"timeout"`     // of one bulk request
-	Compression int      `yaml:"compression"` // gzip level of bodies, 1 to 9; 0: none
+	Timeout     Duration `yaml:"timeout" min:"100ms"` // of one bulk request
+	Compression int      `yaml:"compression" max:"9"` // gzip level of bodies, 1 to 9; 0: none
 }
 
 // Bulk says how documents are gathered to requests and how many are under way.
 type Bulk struct {
-	Bytes          Bytes    `yaml:"bytes"`           // of an uncompressed body
-	Count          int      `yaml:"count"`           // documents
-	Linger         Duration `yaml:"linger"`          // a body is sent when it is this old
-	Concurrency    int      `yaml:"concurrency"`     // requests under way at the start
-	MaxConcurrency int      `yaml:"max_concurrency"` // requests under way at most
-	RetryInitial   Duration `yaml:"retry_initial"`   // first pause before refused items are sent again
-	RetryMax       Duration `yaml:"retry_max"`       // longest pause
+	Bytes          Bytes    `yaml:"bytes" min:"4KiB"`        // of an uncompressed body
+	Count          int      `yaml:"count" min:"1"`           // documents
+	Linger         Duration `yaml:"linger" min:"1ms"`        // a body is sent when it is this old
+	Concurrency    int      `yaml:"concurrency" min:"1"`     // requests under way at the start
+	MaxConcurrency int      `yaml:"max_concurrency" min:"1"` // requests under way at most
+	RetryInitial   Duration `yaml:"retry_initial" min:"1ms"` // first pause before refused items are sent again
+	RetryMax       Duration `yaml:"retry_max" min:"1ms"`     // longest pause
 }
 
 // Template is what `sluice setup` installs on an output.
 type Template struct {
-	Shards      int      `yaml:"shards"`
-	Replicas    int      `yaml:"replicas"`
-	Refresh     Duration `yaml:"refresh_interval"`
-	DeleteAfter Duration `yaml:"delete_after"` // ILM: indices older than this are deleted; 0: never
+	Shards      int      `yaml:"shards" min:"1"`   // primary shards of an index
+	Replicas    int      `yaml:"replicas"`         // copies of each shard
+	Refresh     Duration `yaml:"refresh_interval"` // new documents are found after this long at most
+	DeleteAfter Duration `yaml:"delete_after"`     // ILM: indices older than this are deleted; 0: never
 }
 
 // Default is the configuration of an empty file.
@@ -237,9 +254,10 @@ func Default() *Config {
 			},
 		},
 		Aggregator: Aggregator{
-			Target:  Target{Topic: "{topic}"},
-			Produce: produce,
-			Consume: Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
+			Target:          Target{Topic: "{topic}"},
+			Produce:         produce,
+			DeadLetterTopic: "sluice-dead",
+			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
 		},
 		Indexer: Indexer{
 			Topics:          []string{"logs"},
@@ -251,6 +269,21 @@ func Default() *Config {
 			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
 		},
 	}
+}
+
+// DefaultKafka is what an entry of kafka starts from.
+func DefaultKafka() Kafka {
+	return Kafka{ClientID: "sluice", SASL: SASL{Mechanism: "none"}}
+}
+
+// DefaultFiles is what an entry of shipper.files starts from.
+func DefaultFiles() Files {
+	return Files{Codec: "plain"}
+}
+
+// DefaultSource is what an entry of aggregator.sources starts from.
+func DefaultSource() Source {
+	return Source{Topics: []string{"logs"}, Group: "sluice-aggregator"}
 }
 
 // DefaultOutput is what an entry of indexer.outputs starts from.

@@ -23,29 +23,6 @@ const (
 	GiB Bytes = 1 << 30
 )
 
-// Secret is a password, token or key. It prints and marshals as ****** whatever
-// the verb; Reveal gives the text for the one place that sends it.
-type Secret string
-
-const masked = "******"
-
-// Reveal is the secret itself. Never log what it returns.
-func (s Secret) Reveal() string { return string(s) }
-
-// String masks.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return masked
-}
-
-// GoString masks, so that %#v does.
-func (s Secret) GoString() string { return strconv.Quote(s.String()) }
-
-// MarshalText masks, so that every encoder does.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // ParseDuration reads time.ParseDuration's form and whole days (30d).
 func ParseDuration(s string) (Duration, error) {
 	if n, ok := strings.CutSuffix(s, "d"); ok {
