@@ -67,7 +67,8 @@ const pom = `<project><modelVersion>4.0.0</modelVersion><groupId>sluice.test</gr
 
 var (
 	kafkaPOM = fmt.Sprintf(pom, dependency("org.apache.kafka", "4.0.0",
-		"kafka_2.13", "kafka-tools", "connect-mirror", "connect-runtime"))
+		"kafka_2.13", "kafka-tools", "connect-mirror", "connect-runtime")+
+		dependency("org.slf4j", "1.7.36", "slf4j-simple")) // else it logs nothing
 	elasticsearchPOM = fmt.Sprintf(pom, dependency("org.elasticsearch", "8.18.8", "elasticsearch")+
 		dependency("org.elasticsearch.plugin", "8.18.8", "transport-netty4"))
 )
@@ -304,7 +305,7 @@ func lock(ctx context.Context, name string) (unlock func() error, err error) {
 	}
 }
 
-// run returns what the command printed to standard output. The error holds the end of what it printed.
+// run returns what the command printed to standard output. The error holds what matters of what it printed.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	path, err := lookPath(name)
 	if err != nil {
@@ -314,7 +315,7 @@ func run(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, lastLines(out.String()+errs.String(), 20))
+		return out.String(), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, digest(out.String()+errs.String()))
 	}
 	return out.String(), nil
 }

@@ -52,7 +52,8 @@ func StartKafka(ctx context.Context, dir string, o KafkaOptions) (*KafkaCluster,
 		k.Nodes = append(k.Nodes, &Process{
 			Name: fmt.Sprintf("kafka node %d", n.id),
 			Log:  filepath.Join(n.dir, "kafka.log"),
-			argv: []string{"java", "-Xmx" + orDefault(o.Heap, "512m"), "-Dlog4j2.level=INFO", "-cp", k.lib, "kafka.Kafka", n.config()},
+			argv: []string{"java", "-Xmx" + orDefault(o.Heap, "512m"), "-Dorg.slf4j.simpleLogger.showDateTime=true",
+				"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", k.lib, "kafka.Kafka", n.config()},
 			// One node alone is ready when it knows itself; it may be restarted while others are down.
 			ready: func(ctx context.Context) error { return kafkaReady(ctx, n.addr(plain), []int32{n.id}) },
 		})
@@ -79,7 +80,7 @@ func StartKafka(ctx context.Context, dir string, o KafkaOptions) (*KafkaCluster,
 // Tool runs a class of Kafka's command line tools, such as org.apache.kafka.tools.TopicCommand, and returns what it
 // printed.
 func (k *KafkaCluster) Tool(ctx context.Context, class string, args ...string) (string, error) {
-	return run(ctx, "java", append([]string{"-Xmx256m", "-cp", k.lib, class}, args...)...)
+	return run(ctx, "java", append([]string{"-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.lib, class}, args...)...)
 }
 
 const (

@@ -4,7 +4,9 @@ package servers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +29,7 @@ type Process struct {
 	ready  func(context.Context) error
 
 	cmd   *exec.Cmd     // nil before the first start
+	from  int64         // where in Log its words begin
 	ended chan struct{} // closed when cmd has ended and is reaped
 }
 
@@ -64,7 +67,7 @@ func (p *Process) Stop() error {
 		return nil
 	case <-time.After(stopGrace):
 		p.Kill()
-		return fmt.Errorf("stop %s: still there %v after SIGTERM, so killed; it printed:\n%s", p.Name, stopGrace, tail(p.Log))
+		return fmt.Errorf("stop %s: still there %v after SIGTERM, so killed; it printed:\n%s", p.Name, stopGrace, p.said())
 	}
 }
 
@@ -102,10 +105,7 @@ func (p *Process) signal(sig syscall.Signal) error {
 
 // Restart stops the process if it runs, starts it with the same ports and data, and waits until it is ready.
 func (p *Process) Restart(ctx context.Context) error {
-	if err := p.Stop(); err != nil {
-		return err
-	}
-	return p.start(ctx)
+	return errors.Join(p.Stop(), p.start(ctx))
 }
 
 // start returns once the process is ready. If it does not become so, nothing is left of it.
@@ -115,7 +115,7 @@ func (p *Process) start(ctx context.Context) error {
 	}
 	if err := p.await(ctx); err != nil {
 		p.Kill()
-		return fmt.Errorf("start %s: %w; it printed:\n%s", p.Name, err, tail(p.Log))
+		return fmt.Errorf("start %s: %w; it printed:\n%s", p.Name, err, p.said())
 	}
 	return nil
 }
@@ -126,6 +126,9 @@ func (p *Process) launch() error {
 		return err
 	}
 	defer out.Close()
+	if p.from, err = out.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Dir = filepath.Dir(p.Log)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -192,16 +195,26 @@ func children(pid int) []int {
 	return ids
 }
 
-// tail returns the last 20 lines of a file.
-func tail(name string) string {
-	text, err := os.ReadFile(name)
+// said returns what matters of what the process printed since it was last started.
+func (p *Process) said() string {
+	text, err := os.ReadFile(p.Log)
 	if err != nil {
 		return err.Error()
 	}
-	return lastLines(string(text), 20)
+	return digest(string(text[min(p.from, int64(len(text))):]))
 }
 
-func lastLines(text string, n int) string {
+// digest returns 20 lines: from the first that tells of an error, as a server that gives up says much after it, or else
+// the last. Java's stack frames are left out: the causes between them say more.
+func digest(text string) string {
+	const n = 20
 	lines := slices.Collect(strings.Lines(text))
-	return strings.Join(lines[max(0, len(lines)-n):], "")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "\tat ") })
+	at := slices.IndexFunc(lines, func(line string) bool {
+		return strings.Contains(line, "ERROR") || strings.Contains(line, "Exception") || strings.Contains(line, "level=error")
+	})
+	if at < 0 {
+		at = max(0, len(lines)-n)
+	}
+	return strings.Join(lines[at:min(at+n, len(lines))], "")
 }

@@ -267,13 +267,33 @@ func TestProcessLife(t *testing.T) {
 	}
 }
 
-// state is the letter that ps shows.
+// state is the letter that ps shows, or gone.
 func state(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "gone"
 	}
 	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))[0]
+}
+
+func TestDigest(t *testing.T) {
+	numbers := func(from, to int) (text string) {
+		for i := from; i <= to; i++ {
+			text += fmt.Sprintln(i)
+		}
+		return text
+	}
+	f := func(text, want string) {
+		t.Helper()
+		if got := digest(text); got != want {
+			t.Errorf("digest(%q) = %q, want %q", text, got, want)
+		}
+	}
+	f("", "")
+	f("a\nb", "a\nb")
+	f(numbers(1, 50), numbers(31, 50))
+	f("start\n12:00 ERROR no disk\n"+numbers(1, 50), "12:00 ERROR no disk\n"+numbers(1, 19))
+	f("start\n12:00 ERROR no disk\n\tat x\nCaused by: y\n", "12:00 ERROR no disk\nCaused by: y\n")
 }
 
 func TestStartTellsWhatAFailedProcessPrinted(t *testing.T) {
