@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	startTimeout = 2 * time.Minute  // an Elasticsearch beside a busy build on two cores takes 40 s
-	stopGrace    = 15 * time.Second // after SIGTERM; a Kafka broker alone needs 2 s
+	startTimeout = 2 * time.Minute  // three Kafka nodes on two busy cores were seen to take 21 s
+	stopGrace    = 15 * time.Second // after SIGTERM; dockerd needs 11 s if a container ignores SIGTERM
 	pollEvery    = 50 * time.Millisecond
 )
 
