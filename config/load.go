@@ -241,11 +241,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 // section decodes keys into a struct. Keys of << come first, so that those written
 // out win wherever they stand.
 func (d *decoder) section(pairs []*ast.MappingValueNode, v reflect.Value, path string) {
-	for _, p := range pairs {
-		if p.Key.IsMergeKey() {
-			d.merge(p.Value, v, path)
-		}
-	}
+	d.merges(pairs, v, path)
 	known := keys(v.Type())
 	var all []string
 	for _, k := range known {
@@ -270,6 +266,14 @@ func (d *decoder) section(pairs []*ast.MappingValueNode, v reflect.Value, path s
 	}
 }
 
+func (d *decoder) merges(pairs []*ast.MappingValueNode, v reflect.Value, path string) {
+	for _, p := range pairs {
+		if p.Key.IsMergeKey() {
+			d.merge(p.Value, v, path)
+		}
+	}
+}
+
 // merge decodes what << names, a mapping or a list of them of which the first wins.
 func (d *decoder) merge(n ast.Node, v reflect.Value, path string) {
 	if list, ok := n.(*ast.SequenceNode); ok {
@@ -289,6 +293,10 @@ func (d *decoder) merge(n ast.Node, v reflect.Value, path string) {
 
 // entries decodes the named entries of a map.
 func (d *decoder) entries(pairs []*ast.MappingValueNode, v reflect.Value, path string) {
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	d.merges(pairs, v, path)
 	seen := map[string]position{}
 	for _, p := range pairs {
 		name, ok := d.keyName(p, path, seen)

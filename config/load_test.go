@@ -56,6 +56,7 @@ shipper:
     - paths: [/a, '/b']
     - paths: [/c]
       codec: docker
+      labels: {a: b}
 indexer:
   outputs:
     - name: |-
@@ -75,7 +76,7 @@ indexer:
 	s.Labels = map[string]string{"version": "1.10", "canary": "true", "empty": ""}
 	s.Produce.Linger, s.Produce.BatchRecords, s.Produce.Buffer, s.MaxLine = 0, 7, 3*MiB, 1e6
 	s.Docker.Enabled, s.Docker.FieldsFromEnv = true, []string{}
-	s.Files = []Files{{Paths: []string{"/a", "/b"}, Codec: "plain"}, {Paths: []string{"/c"}, Codec: "docker"}}
+	s.Files = []Files{{Paths: []string{"/a", "/b"}, Codec: "plain"}, {Paths: []string{"/c"}, Codec: "docker", Labels: map[string]string{"a": "b"}}}
 	o := DefaultOutput()
 	o.Name, o.Bulk.Count = "online", 1
 	want.Indexer.Outputs = []Output{o}
@@ -94,12 +95,16 @@ aggregator:
     <<: *slow
 indexer:
   produce: {<<: [{linger: 2s}, *slow]}
+  codecs: {a: json, <<: {a: ecs, b: ecs}}
 `)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p := got.Aggregator.Produce; p.Linger.D() != time.Second || p.BatchRecords != 5 {
 		t.Errorf("aggregator.produce = %+v; want linger 1s of the anchor, batch_records 5 of its own", p)
+	}
+	if m := got.Indexer.Codecs; !reflect.DeepEqual(m, map[string]string{"a": "json", "b": "ecs"}) {
+		t.Errorf("indexer.codecs = %v; want a of its own, b of the other", m)
 	}
 	if p := got.Indexer.Produce; p.Linger.D() != 2*time.Second || p.BatchRecords != 9 {
 		t.Errorf("indexer.produce = %+v; want linger 2s of the first, batch_records 9 of the second", p)

@@ -39,7 +39,7 @@ func ParseDuration(s string) (Duration, error) {
 
 // String is the shortest form that ParseDuration reads back.
 func (d Duration) String() string {
-	if t := time.Duration(d); t != 0 && t%(24*time.Hour) == 0 {
+	if t := time.Duration(d); t > 0 && t%(24*time.Hour) == 0 {
 		return strconv.FormatInt(int64(t/(24*time.Hour)), 10) + "d"
 	}
 	s := time.Duration(d).String()

@@ -290,7 +290,7 @@ func (k *checker) shipper() {
 		k.fail("shipper.max_line", "expected at most produce.buffer (%v), got %v", s.Produce.Buffer, s.MaxLine)
 	}
 	if !s.Docker.Enabled && len(s.Files) == 0 {
-		k.fail("shipper", "nothing to read: set docker.enabled or name files")
+		k.fail("shipper.files", "nothing to read: set docker.enabled or name files")
 	}
 	k.docker("shipper.docker", &s.Docker)
 	for i, f := range s.Files {
@@ -346,6 +346,7 @@ func (k *checker) aggregator() {
 	if t := placeholder.ReplaceAllString(a.Target.Topic, "x"); !legalName.MatchString(t) {
 		k.fail("aggregator.target.topic", "expected a topic name of letters, digits, ., _ and -, got %s", quote(a.Target.Topic))
 	}
+	k.topic("aggregator.dead_letter_topic", a.DeadLetterTopic)
 	k.produce("aggregator.produce", a.Produce)
 	if len(a.Sources) == 0 {
 		k.fail("aggregator.sources", "missing: name at least one cluster to read from")
@@ -359,7 +360,7 @@ func (k *checker) aggregator() {
 		if s.DC != "" {
 			k.word(key+".dc", s.DC)
 		}
-		if s.Kafka == a.Target.Kafka && (a.Target.Topic == "{topic}" || matches(s.Topics, a.Target.Topic)) {
+		if s.Kafka == a.Target.Kafka && (a.Target.Topic == "{topic}" || matches(s.Topics, a.Target.Topic) || matches(s.Topics, a.DeadLetterTopic)) {
 			k.fail(key+".topics", "would read what the aggregator itself writes to %s", s.Kafka)
 		}
 		if id := [2]string{s.Kafka, s.Group}; seen[id] {
