@@ -1,0 +1,339 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// control asks brokers the small questions: who leads what, an id for a producer, a
+// coordinator. It has connections of its own, since sarama holds a connection while
+// it waits for such an answer. One goroutine uses it at a time.
+type control struct {
+	cluster *Cluster
+	conf    *sarama.Config
+	brokers map[string]*sarama.Broker // open ones by address
+	known   []string                  // addresses from the last metadata
+}
+
+func newControl(c *Cluster, conf *sarama.Config) *control {
+	return &control{cluster: c, conf: conf, brokers: map[string]*sarama.Broker{}}
+}
+
+// Close closes its connections.
+func (k *control) Close() {
+	for _, b := range k.brokers {
+		_ = b.Close()
+	}
+	clear(k.brokers)
+}
+
+// at asks the broker of an address. A broker that cannot be asked is forgotten, so
+// that the next try connects anew.
+func (k *control) at(addr string, ask func(*sarama.Broker) error) error {
+	b, err := k.open(addr)
+	if err != nil {
+		return err
+	}
+	err = ask(b)
+	var code sarama.KError
+	if err != nil && !errors.As(err, &code) {
+		_ = b.Close()
+		delete(k.brokers, addr)
+		return fmt.Errorf("ask broker %s: %w", addr, err)
+	}
+	return err
+}
+
+func (k *control) open(addr string) (*sarama.Broker, error) {
+	if b := k.brokers[addr]; b != nil {
+		if ok, _ := b.Connected(); ok {
+			return b, nil
+		}
+		delete(k.brokers, addr)
+	}
+	b := sarama.NewBroker(addr)
+	if err := connect(b, k.conf); err != nil {
+		return nil, err
+	}
+	k.brokers[addr] = b
+	return b, nil
+}
+
+// connect waits until the broker is connected and has let us in.
+func connect(b *sarama.Broker, conf *sarama.Config) error {
+	if err := b.Open(conf); err != nil {
+		return err
+	}
+	ok, err := b.Connected()
+	if err == nil && !ok {
+		err = sarama.ErrNotConnected
+	}
+	if err != nil {
+		_ = b.Close()
+		return fmt.Errorf("connect to broker %s: %w", b.Addr(), err)
+	}
+	return nil
+}
+
+// any asks one broker after the other until one answers: first those that are
+// connected, then those of the last metadata, then the configured ones.
+func (k *control) any(ask func(*sarama.Broker) error) error {
+	var open, rest []string
+	for _, addr := range k.known {
+		if k.brokers[addr] != nil {
+			open = append(open, addr)
+		} else {
+			rest = append(rest, addr)
+		}
+	}
+	rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	seeds := slices.Clone(k.cluster.Config.Brokers)
+	rand.Shuffle(len(seeds), func(i, j int) { seeds[i], seeds[j] = seeds[j], seeds[i] })
+	var errs []string
+	var last error
+	tried := map[string]bool{}
+	for _, addr := range slices.Concat(open, rest, seeds) {
+		if tried[addr] {
+			continue
+		}
+		tried[addr] = true
+		err := k.at(addr, ask)
+		var code sarama.KError
+		if err == nil || errors.As(err, &code) {
+			return err
+		}
+		last = err
+		errs = append(errs, err.Error())
+	}
+	slices.Sort(errs)
+	return &unreachable{text: strings.Join(errs, "; "), last: last}
+}
+
+// unreachable is when no broker answers; its text does not depend on their order.
+type unreachable struct {
+	text string
+	last error
+}
+
+func (u *unreachable) Error() string { return u.text }
+func (u *unreachable) Unwrap() error { return u.last }
+
+// leader is the broker that takes a partition's records.
+type leader struct {
+	id   int32
+	addr string // empty: none now
+}
+
+// topicMeta is what the cluster says of a topic.
+type topicMeta struct {
+	err     error // unknown, not authorized, ...
+	leaders []leader
+}
+
+// metadata reads what the cluster knows of the topics (nil: all of them), letting it
+// create those that are missing if create and if it does so at all.
+func (k *control) metadata(topics []string, create bool) (map[string]topicMeta, error) {
+	if topics != nil && len(topics) == 0 {
+		return nil, nil // an empty list would mean all
+	}
+	req := sarama.NewMetadataRequest(k.conf.Version, topics)
+	req.AllowAutoTopicCreation = create
+	var resp *sarama.MetadataResponse
+	err := k.any(func(b *sarama.Broker) (err error) {
+		resp, err = b.GetMetadata(req)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	addrs := map[int32]string{}
+	known := make([]string, 0, len(resp.Brokers))
+	for _, b := range resp.Brokers {
+		addrs[b.ID()] = b.Addr()
+		known = append(known, b.Addr())
+	}
+	if len(known) > 0 {
+		k.known = known
+		for addr, b := range k.brokers { // gone from the cluster
+			if !slices.Contains(known, addr) && !slices.Contains(k.cluster.Config.Brokers, addr) {
+				_ = b.Close()
+				delete(k.brokers, addr)
+			}
+		}
+	}
+	out := make(map[string]topicMeta, len(resp.Topics))
+	for _, t := range resp.Topics {
+		m := topicMeta{}
+		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
+			m.err = t.Err
+		}
+		for _, p := range t.Partitions {
+			if p.ID < 0 || p.ID > 1<<20 {
+				continue
+			}
+			for int(p.ID) >= len(m.leaders) {
+				m.leaders = append(m.leaders, leader{id: -1})
+			}
+			m.leaders[p.ID] = leader{id: p.Leader, addr: addrs[p.Leader]}
+		}
+		if m.err == nil && len(m.leaders) == 0 {
+			m.err = sarama.ErrLeaderNotAvailable // being created
+		}
+		out[t.Name] = m
+	}
+	return out, nil
+}
+
+// coordinator finds the broker that keeps a group or a transactional id.
+func (k *control) coordinator(kind sarama.CoordinatorType, key string) (string, error) {
+	var addr string
+	err := k.any(func(b *sarama.Broker) error {
+		resp, err := b.FindCoordinator(&sarama.FindCoordinatorRequest{Version: 2, CoordinatorType: kind, CoordinatorKey: key})
+		if err != nil {
+			return err
+		}
+		if resp.Err != sarama.ErrNoError {
+			return resp.Err
+		}
+		addr = resp.Coordinator.Addr()
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("find the coordinator of %s: %w", key, err)
+	}
+	return addr, nil
+}
+
+// producerID asks for an identity that nobody had before.
+func (k *control) producerID() (identity, error) {
+	var id identity
+	err := k.any(func(b *sarama.Broker) error {
+		resp, err := b.InitProducerID(&sarama.InitProducerIDRequest{Version: 4, ProducerID: -1, ProducerEpoch: -1})
+		if err != nil {
+			return err
+		}
+		if resp.Err != sarama.ErrNoError {
+			return resp.Err
+		}
+		id = identity{producer: resp.ProducerID, epoch: resp.ProducerEpoch}
+		return nil
+	})
+	if err != nil {
+		return id, fmt.Errorf("ask for a producer id: %w", err)
+	}
+	return id, nil
+}
+
+// EnsureTopic creates a topic if it is missing and waits until each of its
+// partitions has a leader. It leaves one that exists as it is. Zero partitions or
+// replicas mean the cluster's defaults. It tries until ctx ends, unless the cluster
+// refuses.
+func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
+	d := newDialer(ctx, c.waits())
+	defer d.Close()
+	conf, err := c.sarama(d)
+	if err != nil {
+		return err
+	}
+	k := newControl(c, conf)
+	for failed := 1; ; failed++ {
+		err := k.ensure(topic, partitions, replication)
+		if err == nil {
+			k.Close()
+			return nil
+		}
+		switch judge(err, 1) {
+		case slowly, single:
+			if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
+				return fmt.Errorf("create topic %s on %s: %w", topic, c.Name, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("create topic %s on %s: %w (%w)", topic, c.Name, ctx.Err(), err)
+		case <-time.After(c.waits().backoff.pause(failed)):
+		}
+	}
+}
+
+// ensure is one try of EnsureTopic; sarama.ErrLeaderNotAvailable: created, not ready.
+func (k *control) ensure(topic string, partitions int32, replication int16) error {
+	md, err := k.metadata([]string{topic}, false)
+	if err != nil {
+		return err
+	}
+	switch m := md[topic]; {
+	case errors.Is(m.err, sarama.ErrUnknownTopicOrPartition):
+	case m.err != nil:
+		return m.err
+	default:
+		for _, l := range m.leaders {
+			if l.addr == "" {
+				return sarama.ErrLeaderNotAvailable
+			}
+		}
+		return nil
+	}
+	if err := k.create(topic, partitions, replication); err != nil {
+		return err
+	}
+	return sarama.ErrLeaderNotAvailable
+}
+
+func (k *control) create(topic string, partitions int32, replication int16) error {
+	if partitions == 0 {
+		partitions = -1
+	}
+	if replication == 0 {
+		replication = -1
+	}
+	addr, err := k.controller()
+	if err != nil {
+		return err
+	}
+	return k.at(addr, func(b *sarama.Broker) error {
+		resp, err := b.CreateTopics(&sarama.CreateTopicsRequest{
+			Version: 4, Timeout: 10 * time.Second,
+			TopicDetails: map[string]*sarama.TopicDetail{topic: {NumPartitions: partitions, ReplicationFactor: replication}},
+		})
+		if err != nil {
+			return err
+		}
+		if e := resp.TopicErrors[topic]; e != nil && e.Err != sarama.ErrNoError && e.Err != sarama.ErrTopicAlreadyExists {
+			if e.ErrMsg != nil {
+				return fmt.Errorf("%s (%w)", strconv.Quote(*e.ErrMsg), e.Err)
+			}
+			return e.Err
+		}
+		return nil
+	})
+}
+
+// controller is the address of the broker that creates topics.
+func (k *control) controller() (string, error) {
+	var addr string
+	err := k.any(func(b *sarama.Broker) error {
+		resp, err := b.GetMetadata(sarama.NewMetadataRequest(k.conf.Version, []string{"__consumer_offsets"}))
+		if err != nil {
+			return err
+		}
+		for _, b := range resp.Brokers {
+			if b.ID() == resp.ControllerID {
+				addr = b.Addr()
+			}
+		}
+		if addr == "" {
+			return sarama.ErrNotController
+		}
+		return nil
+	})
+	return addr, err
+}

@@ -1,0 +1,483 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+// GroupOptions are the choices of a group's member.
+type GroupOptions struct {
+	config.Consume
+	Group        string
+	Topics       []string      // names; one that starts with ^ is a regular expression
+	DrainTimeout time.Duration // for Handler.Revoked, at a rebalance and at the end
+}
+
+// Group is a member of a consumer group. What is finished is committed once a second,
+// when a partition is given up, and at the end; what is not finished is read again,
+// here or by another member. Nothing is skipped: a group without commits starts at
+// the beginning of the log, and what the log has lost is counted and logged.
+type Group struct {
+	cluster *Cluster
+	opts    GroupOptions
+	handler Handler
+	log     *slog.Logger
+	waits   timing
+	names   map[string]bool
+	match   []*regexp.Regexp
+
+	held  atomic.Int64 // bytes of all claims
+	share atomic.Int64 // of the buffer for one claim
+
+	mu     sync.Mutex
+	claims map[*Claim]struct{}  // guarded by mu
+	client sarama.Client        // guarded by mu
+	member sarama.ConsumerGroup // guarded by mu
+	topics []string             // that are consumed; guarded by mu
+	said   string               // last error that was logged; guarded by mu
+	since  time.Time            // of said; guarded by mu
+}
+
+// NewGroup prepares a member; Run joins. An error is a wrong configuration.
+func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
+	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}}
+	g.log = c.log().With("group", o.Group)
+	if o.Group == "" || len(o.Topics) == 0 || o.Buffer <= 0 {
+		return nil, fmt.Errorf("consume from %s: group, topics and buffer must be given", c.Name)
+	}
+	if g.opts.DrainTimeout <= 0 {
+		g.opts.DrainTimeout = 5 * time.Second
+	}
+	for _, t := range o.Topics {
+		if !strings.HasPrefix(t, "^") {
+			g.names[t] = true
+			continue
+		}
+		re, err := regexp.Compile(t)
+		if err != nil {
+			return nil, fmt.Errorf("consume from %s: topic %s: %w", c.Name, strconv.Quote(t), err)
+		}
+		g.match = append(g.match, re)
+	}
+	d := newDialer(context.Background(), g.waits)
+	defer d.Close()
+	if _, err := g.config(d); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// config is the client's configuration; docs/kafka.md says why.
+func (g *Group) config(d *dialer) (*sarama.Config, error) {
+	conf, err := g.cluster.sarama(d)
+	if err != nil {
+		return nil, err
+	}
+	buffer := int64(g.opts.Buffer)
+	conf.Metadata.Full = false
+	conf.ChannelBufferSize = 256
+	cc := &conf.Consumer
+	cc.Return.Errors = true
+	cc.IsolationLevel = sarama.ReadCommitted
+	cc.MaxProcessingTime = 10 * time.Millisecond
+	cc.Retry.Backoff = g.waits.backoff.first * 4
+	// Fetched bytes are compressed, held ones are not: an eighth leaves room for that.
+	cc.Fetch.MaxBytes = int32(max(64<<10, min(buffer/8, 50<<20)))
+	cc.Fetch.Default = min(1<<20, cc.Fetch.MaxBytes)
+	cc.Offsets.Initial = sarama.OffsetOldest
+	cc.Offsets.AutoCommit.Enable = true
+	cc.Offsets.AutoCommit.Interval = time.Second
+	cc.Group.ResetInvalidOffsets = true // to the start of the log; Claim.begin tells of it
+	cc.Group.InstanceId = g.opts.InstanceID
+	cc.Group.Heartbeat.Interval = 500 * time.Millisecond
+	cc.Group.Session.Timeout = 30 * time.Second
+	if s := g.opts.SessionTimeout.D(); s > 0 {
+		cc.Group.Session.Timeout = s
+		cc.Group.Heartbeat.Interval = min(cc.Group.Heartbeat.Interval, s/3)
+	}
+	cc.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	cc.Group.Rebalance.Timeout = max(time.Minute, 2*g.opts.DrainTimeout)
+	cc.Group.Rebalance.Retry.Backoff = g.waits.backoff.first * 4
+	if err := conf.Validate(); err != nil {
+		return nil, fmt.Errorf("consume from %s: %w", g.cluster.Name, err)
+	}
+	return conf, nil
+}
+
+// Run joins the group and consumes until ctx ends; while the cluster is away it tries
+// for ever. Then every claim is revoked, which gives the handler DrainTimeout, what is
+// done is committed, and the member leaves. It returns at most a second after that
+// time, whether the cluster answers or not.
+func (g *Group) Run(ctx context.Context) error {
+	d := newDialer(context.WithoutCancel(ctx), g.waits)
+	defer d.Close()
+	conf, err := g.config(d)
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.run(ctx, conf)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return nil
+	case <-time.After(g.opts.DrainTimeout + 500*time.Millisecond):
+	}
+	d.Close() // sarama waits for answers
+	select {
+	case <-done:
+	case <-time.After(400 * time.Millisecond):
+		g.log.Warn("left without waiting for the connection to end")
+	}
+	return nil
+}
+
+func (g *Group) run(ctx context.Context, conf *sarama.Config) {
+	client, err := sarama.NewClient(g.cluster.Config.Brokers, conf) // connects when it is asked something
+	if err != nil {
+		g.fail("make a client", err)
+		return
+	}
+	defer client.Close()
+	member, err := sarama.NewConsumerGroupFromClient(g.opts.Group, client)
+	if err != nil {
+		g.fail("make a consumer", err)
+		return
+	}
+	g.mu.Lock()
+	g.client, g.member = client, member
+	g.mu.Unlock()
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer member.Close()
+	helpers.Go(func() { g.hear(member.Errors()) })
+	ticking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	helpers.Go(func() { g.tick(ticking) })
+	lister := newControl(g.cluster, conf)
+	defer lister.Close()
+	for failed := 0; ctx.Err() == nil; {
+		topics, err := g.list(lister)
+		if err == nil && len(topics) > 0 {
+			err = g.session(ctx, topics, lister)
+		}
+		pause := g.waits.backoff.longest / 5
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			failed++
+			pause = g.waits.backoff.pause(failed)
+			g.fail("consume", err)
+		case len(topics) == 0:
+			g.cluster.Health.OK()
+			g.say("none of the topics exists", "topics", strings.Join(g.opts.Topics, " "))
+		default:
+			failed, pause = 0, g.waits.backoff.first
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// session consumes the topics until there are others, the session breaks or ctx ends.
+func (g *Group) session(ctx context.Context, topics []string, lister *control) error {
+	g.mu.Lock()
+	g.topics = topics
+	g.mu.Unlock()
+	sctx, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-sctx.Done():
+				return
+			case <-time.After(g.waits.refresh):
+			}
+			now, err := g.list(lister)
+			if err == nil && len(now) > 0 && !slices.Equal(now, topics) {
+				g.log.Info("topics changed", "topics", strings.Join(now, " "))
+				stop()
+				return
+			}
+		}
+	})
+	err := g.member.Consume(sctx, topics, (*sessionHandler)(g))
+	stop()
+	watch.Wait()
+	return err
+}
+
+// list is the topics to consume that exist, sorted.
+func (g *Group) list(lister *control) ([]string, error) {
+	var ask []string // nil: all
+	if len(g.match) == 0 {
+		for n := range g.names {
+			ask = append(ask, n)
+		}
+	}
+	md, err := lister.metadata(ask, false)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for t, m := range md {
+		switch {
+		case !g.wants(t):
+		case m.err == nil:
+			out = append(out, t)
+		case !errors.Is(m.err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(m.err, sarama.ErrLeaderNotAvailable):
+			g.say("topic cannot be read", "topic", t, "error", m.err)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func (g *Group) wants(topic string) bool {
+	if g.names[topic] {
+		return true
+	}
+	if strings.HasPrefix(topic, "__") {
+		return false // Kafka's own
+	}
+	for _, re := range g.match {
+		if re.MatchString(topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// offsets reads the start of a partition's log and what the group has committed; -1:
+// nothing.
+func (g *Group) offsets(topic string, partition int32) (start, committed int64, err error) {
+	client := g.clientNow()
+	if start, err = client.GetOffset(topic, partition, sarama.OffsetOldest); err != nil {
+		return 0, 0, fmt.Errorf("read the log start of %s/%d: %w", topic, partition, err)
+	}
+	broker, err := client.Coordinator(g.opts.Group)
+	if err != nil {
+		return 0, 0, fmt.Errorf("find the coordinator of %s: %w", g.opts.Group, err)
+	}
+	resp, err := broker.FetchOffset(sarama.NewOffsetFetchRequest(client.Config().Version, g.opts.Group, map[string][]int32{topic: {partition}}))
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
+	}
+	block := resp.GetBlock(topic, partition)
+	code := resp.Err
+	if block != nil && code == sarama.ErrNoError {
+		code = block.Err
+	}
+	switch {
+	case code == sarama.ErrGroupIDNotFound || block == nil && code == sarama.ErrNoError:
+		return start, -1, nil
+	case code != sarama.ErrNoError:
+		return 0, 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, code)
+	}
+	return start, block.Offset, nil
+}
+
+// tick publishes marks and figures, twice a second.
+func (g *Group) tick(ctx context.Context) {
+	fast := time.NewTicker(500 * time.Millisecond)
+	defer fast.Stop()
+	slow := time.NewTicker(g.waits.refresh)
+	defer slow.Stop()
+	held := g.cluster.registry().Gauge(groupHeld, g.cluster.Name, g.opts.Group)
+	for {
+		select {
+		case <-fast.C:
+			for _, c := range g.owned() {
+				c.look()
+			}
+			held.Set(float64(g.held.Load()))
+		case <-slow.C:
+			for _, c := range g.owned() {
+				c.survey()
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hear counts and logs what sarama reports.
+func (g *Group) hear(errs <-chan error) {
+	for err := range errs {
+		g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
+		g.say("consumer", "error", err)
+	}
+}
+
+// fail tells that the cluster cannot be used.
+func (g *Group) fail(doing string, err error) {
+	g.cluster.Health.Fail(fmt.Errorf("%s as %s: %w", doing, g.opts.Group, err))
+	g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
+	g.say("cannot consume, trying again", "error", err)
+}
+
+// say logs a warning unless it is the same as the last one, less than a minute ago.
+func (g *Group) say(text string, args ...any) {
+	line := fmt.Sprint(append([]any{text}, args...)...)
+	g.mu.Lock()
+	again := line == g.said && time.Since(g.since) < time.Minute
+	if !again {
+		g.said, g.since = line, time.Now()
+	}
+	g.mu.Unlock()
+	if !again {
+		g.log.Warn(text, args...)
+	}
+}
+
+// well tells that the cluster can be used.
+func (g *Group) well() {
+	if g.cluster.Health.OK() {
+		g.log.Info("consuming")
+	}
+	g.mu.Lock()
+	g.said = ""
+	g.mu.Unlock()
+}
+
+func (g *Group) clientNow() sarama.Client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.client
+}
+
+func (g *Group) consumer() sarama.ConsumerGroup {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.member
+}
+
+// owned is the claims now.
+func (g *Group) owned() []*Claim {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*Claim, 0, len(g.claims))
+	for c := range g.claims {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b *Claim) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	return out
+}
+
+func (g *Group) enter(c *Claim) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.claims[c] = struct{}{}
+	g.divide()
+}
+
+func (g *Group) leave(c *Claim) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.claims, c)
+	g.divide()
+}
+
+// divide gives each claim its part of the buffer. The caller holds mu.
+func (g *Group) divide() {
+	g.share.Store(int64(g.opts.Buffer) / int64(max(1, len(g.claims))))
+}
+
+// Status is what /status shows of the group.
+func (g *Group) Status() any {
+	type partition struct {
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		Mark      int64  `json:"mark"`
+		End       int64  `json:"high_watermark"`
+		Lag       int64  `json:"lag"`
+		Held      int64  `json:"held_bytes"`
+		Paused    bool   `json:"paused"`
+	}
+	out := struct {
+		Group      string      `json:"group"`
+		Topics     []string    `json:"topics"`
+		Held       int64       `json:"held_bytes"`
+		Partitions []partition `json:"partitions"`
+	}{Group: g.opts.Group, Held: g.held.Load(), Partitions: []partition{}}
+	g.mu.Lock()
+	out.Topics = g.topics
+	g.mu.Unlock()
+	for _, c := range g.owned() {
+		c.mu.Lock()
+		out.Partitions = append(out.Partitions, partition{c.topic, c.partition, c.acks.Mark(),
+			max(c.source.HighWaterMarkOffset(), c.newest), c.behind(), c.queued + c.open, c.paused})
+		c.mu.Unlock()
+	}
+	return out
+}
+
+// sessionHandler is the Group as sarama calls it.
+type sessionHandler Group
+
+// Setup tells that we are a member.
+func (h *sessionHandler) Setup(sarama.ConsumerGroupSession) error {
+	(*Group)(h).well()
+	return nil
+}
+
+// Cleanup has nothing to do: claims end by themselves.
+func (h *sessionHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+
+// ConsumeClaim runs one claim.
+func (h *sessionHandler) ConsumeClaim(s sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) error {
+	g := (*Group)(h)
+	reg, cluster, group := g.cluster.registry(), g.cluster.Name, g.opts.Group
+	number := strconv.Itoa(int(source.Partition()))
+	c := &Claim{
+		g: g, topic: source.Topic(), partition: source.Partition(), session: s, source: source, wake: make(chan struct{}, 1),
+		lag:     reg.Gauge(lag, cluster, group, source.Topic(), number),
+		records: reg.Counter(fetchedRecords, cluster, group, source.Topic()), bytes: reg.Counter(fetchedBytes, cluster, group, source.Topic()),
+	}
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(s.Context()))
+	c.taking, c.stop = context.WithCancel(c.ctx)
+	defer c.end()
+	c.begin()
+	reg.Counter(assignments, cluster, group).Inc()
+	g.enter(c)
+	g.log.Info("partition assigned", "topic", c.topic, "partition", c.partition, "from", c.from)
+	g.handler.Assigned(c)
+	c.consume()
+	g.leave(c)
+	reg.Forget(lag, cluster, group, c.topic, number)
+	reg.Counter(revocations, cluster, group).Inc()
+	g.log.Info("partition given up", "topic", c.topic, "partition", c.partition, "mark", c.Mark())
+	return nil
+}
+
+// lost says whether a session's end means that its partitions are others' already.
+func lost(cause error) bool {
+	return errors.Is(cause, sarama.ErrUnknownMemberId) || errors.Is(cause, sarama.ErrIllegalGeneration) ||
+		errors.Is(cause, sarama.ErrFencedInstancedId) || errors.Is(cause, sarama.ErrRebalanceTimedOut)
+}

@@ -1,0 +1,86 @@
+// Package kafka is the only importer of sarama. It produces by the batch and
+// consumes by the claim: the unit of work, of acknowledgement and of memory is a
+// partition's batch, never a single record.
+package kafka
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/metrics"
+)
+
+// Cluster is how the clients of this package reach one Kafka cluster and where
+// they tell what they see of it.
+type Cluster struct {
+	Name    string // of the configuration, for logs and metrics
+	Config  config.Kafka
+	Log     *slog.Logger
+	Metrics *metrics.Registry
+	Health  *admin.Dependency // told of every success and failure to reach the cluster
+
+	timing *timing // nil: the usual; tests make it shorter
+}
+
+// Header is a record header.
+type Header struct{ Key, Value []byte }
+
+// Record is one Kafka record.
+type Record struct {
+	Key, Value []byte
+	Headers    []Header
+	Time       time.Time // create time, millisecond precision on the wire
+
+	// Set on records that were fetched.
+	Offset int64
+}
+
+// Tag is what a stage wants back when a record of its own is acknowledged: which
+// of its sources the record came from and a position in it. Owner is a pointer, so
+// storing it allocates nothing.
+type Tag struct {
+	Owner any
+	Pos   int64
+}
+
+// Result is the outcome of one produced batch. It and all it points to are valid
+// only during the callback.
+type Result struct {
+	Topic      string
+	Partition  int32
+	BaseOffset int64    // of the first record; -1 with Err
+	Tags       []Tag    // one a record, in the order of Append
+	Records    []Record // as appended; the same length as Tags
+	Err        error    // nil: stored on all in-sync replicas. Otherwise no try can store this batch (it then holds one record): ErrTooLarge, ErrInvalidRecord
+}
+
+// ProducerOptions are the choices of a producer.
+type ProducerOptions struct {
+	config.Produce
+	TransactionalID string // not empty: all batches go into transactions (Begin, Commit, Abort)
+
+	// Done is called once for every batch, in order per partition, from a goroutine
+	// of the producer. It must not call the producer's blocking methods.
+	Done func(*Result)
+}
+
+// Handler is what a stage does with the partitions it is given. Calls for one
+// partition never overlap and come in this order: Assigned, Batch..., then Revoked
+// or Lost; different partitions run in parallel.
+type Handler interface {
+	// Assigned comes before the first record of the claim.
+	Assigned(c *Claim)
+	// Batch hands over consecutive records of one partition. The slice is valid
+	// during the call; keys, values and headers stay valid (they are garbage
+	// collected) and must not be written to. Blocking holds up this partition alone.
+	// Every record is to be finished once with Claim.Done.
+	Batch(ctx context.Context, c *Claim, records []Record)
+	// Revoked: the partition moves to another member. The stage should finish what
+	// it has taken before ctx ends; what is Done when it returns is committed.
+	Revoked(ctx context.Context, c *Claim)
+	// Lost: the partition is already another member's; nothing more is committed.
+	Lost(c *Claim)
+}

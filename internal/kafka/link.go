@@ -1,0 +1,210 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+const (
+	linkRequests = 8               // requests of one link that wait for their answer at most
+	linkBytes    = 8 << 20         // batches are joined to requests up to this size before compression
+	linkIdle     = 3 * time.Minute // a connection unused for this long is closed, before the broker does it
+)
+
+// link is one connection to one broker, for produce requests alone. Its goroutine
+// encodes and compresses what it sends, since sarama does that while it holds the
+// connection: several links to a broker put several cores to work.
+type link struct {
+	addr    string
+	conf    *sarama.Config
+	ack     time.Duration
+	txn     *string
+	answers func([]answer)
+	started bool // owned by the sender
+
+	mu    sync.Mutex
+	queue []*batch // to be sent; guarded by mu
+
+	wake chan struct{}                 // cap 1
+	free chan struct{}                 // cap linkRequests; a token for each request under way
+	dead atomic.Pointer[sarama.Broker] // a connection that failed, for run to close
+
+	broker *sarama.Broker // owned by run
+	failed int            // connection tries in a row; owned by run
+	after  time.Time      // no try before; owned by run
+	last   error          // why the last try failed; owned by run
+}
+
+// answer is what became of one batch: err is nil, a sarama.KError of the broker's, or
+// why there is no answer.
+type answer struct {
+	b      *batch
+	offset int64
+	start  int64 // of the log; -1 unknown
+	err    error
+	text   string // what the broker says besides
+}
+
+func newLink(addr string, conf *sarama.Config, ack time.Duration, txn *string, answers func([]answer)) *link {
+	return &link{addr: addr, conf: conf, ack: ack, txn: txn, answers: answers,
+		wake: make(chan struct{}, 1), free: make(chan struct{}, linkRequests)}
+}
+
+// send queues a batch that was built; its answer comes through answers, from any
+// goroutine.
+func (l *link) send(b *batch) {
+	l.mu.Lock()
+	l.queue = append(l.queue, b)
+	l.mu.Unlock()
+	l.poke()
+}
+
+func (l *link) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until ctx ends.
+func (l *link) run(ctx context.Context) {
+	defer l.close()
+	idle := time.NewTimer(linkIdle)
+	defer idle.Stop()
+	for {
+		select {
+		case <-l.wake:
+		case <-idle.C:
+			l.close()
+		case <-ctx.Done():
+			return
+		}
+		l.bury()
+		for {
+			// The slot first and the batches then: what becomes ready while all slots
+			// are taken goes out in one request.
+			select {
+			case l.free <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			batches := l.take()
+			if len(batches) == 0 {
+				<-l.free
+				break
+			}
+			l.request(batches)
+		}
+		idle.Reset(linkIdle)
+	}
+}
+
+// bury closes the connection if it failed since.
+func (l *link) bury() {
+	if dead := l.dead.Swap(nil); dead != nil && dead == l.broker {
+		l.close()
+	}
+}
+
+func (l *link) close() {
+	if l.broker != nil {
+		_ = l.broker.Close()
+		l.broker = nil
+	}
+}
+
+// take is what goes into the next request: as much as may be joined, at least one.
+func (l *link) take() []*batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var bytes int64
+	n := 0
+	for n < len(l.queue) {
+		b := l.queue[n]
+		if n > 0 && (bytes+b.bytes > linkBytes || b.alone || l.queue[0].alone) {
+			break
+		}
+		bytes += b.bytes
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	out := append([]*batch(nil), l.queue[:n]...)
+	l.queue = append(l.queue[:0], l.queue[n:]...)
+	return out
+}
+
+// request sends the batches; it has a slot.
+func (l *link) request(batches []*batch) {
+	if err := l.connect(); err != nil {
+		<-l.free
+		l.fail(batches, err)
+		return
+	}
+	req := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: int32(l.ack / time.Millisecond), Version: 8, TransactionalID: l.txn}
+	for _, b := range batches {
+		req.AddBatch(b.p.topic.name, b.p.num, &b.wire)
+	}
+	broker := l.broker
+	err := broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) { // on sarama's goroutine: it may not call the broker
+		<-l.free
+		if err != nil {
+			l.dead.Store(broker)
+			l.fail(batches, err)
+			l.poke()
+			return
+		}
+		answers := make([]answer, len(batches))
+		for i, b := range batches {
+			answers[i] = answer{b: b, offset: -1, start: -1, err: sarama.ErrIncompleteResponse}
+			if block := resp.GetBlock(b.p.topic.name, b.p.num); block != nil {
+				answers[i].offset, answers[i].start, answers[i].err = block.Offset, block.StartOffset, nil
+				if block.Err != sarama.ErrNoError {
+					answers[i].err = block.Err
+				}
+				if block.ErrorMessage != nil {
+					answers[i].text = *block.ErrorMessage
+				}
+			}
+		}
+		l.answers(answers)
+	})
+	if err != nil {
+		<-l.free
+		l.close() // part of it may have gone out
+		l.fail(batches, err)
+	}
+}
+
+// connect makes sure there is a connection. A broker that refuses is not asked again
+// for a while, however many partitions want to.
+func (l *link) connect() error {
+	l.bury()
+	if l.broker != nil {
+		return nil
+	}
+	if time.Now().Before(l.after) {
+		return l.last
+	}
+	b := sarama.NewBroker(l.addr)
+	if err := connect(b, l.conf); err != nil {
+		l.failed++
+		l.last, l.after = err, time.Now().Add(backoff{20 * time.Millisecond, time.Second}.pause(l.failed))
+		return err
+	}
+	l.broker, l.failed = b, 0
+	return nil
+}
+
+func (l *link) fail(batches []*batch, err error) {
+	answers := make([]answer, len(batches))
+	for i, b := range batches {
+		answers[i] = answer{b: b, offset: -1, start: -1, err: err}
+	}
+	l.answers(answers)
+}

@@ -1,0 +1,26 @@
+package kafka
+
+import "github.com/sluicelog/sluice/internal/metrics"
+
+var (
+	producedRecords = metrics.NewCounter("kafka_produced_records", "records", "Records that Kafka acknowledged", "cluster", "topic")
+	producedBytes   = metrics.NewCounter("kafka_produced_bytes", "bytes", "Bytes of acknowledged records before compression", "cluster", "topic")
+	producedBatches = metrics.NewCounter("kafka_produced_batches", "batches", "Batches that Kafka acknowledged", "cluster", "topic")
+	refusedRecords  = metrics.NewCounter("kafka_refused_records", "records", "Records that no try can store, handed back to the stage", "cluster", "topic", "error")
+	produceRetries  = metrics.NewCounter("kafka_produce_retries", "batches", "Answers after which a batch was sent again or split", "cluster", "error")
+	producerResets  = metrics.NewCounter("kafka_producer_resets", "resets", "Times a partition's sequence was begun anew, so that records of one batch may be stored twice", "cluster", "topic")
+	produceHeld     = metrics.NewGauge("kafka_produce_held_bytes", "bytes", "Memory of records that are not acknowledged", "cluster")
+	produceTrouble  = metrics.NewGauge("kafka_produce_stuck_partitions", "partitions", "Partitions whose batch is being sent again", "cluster")
+	batchBytes      = metrics.NewHistogram("kafka_produce_batch_bytes", "bytes", "Size of acknowledged batches before compression", "cluster")
+	produceLatency  = metrics.NewHistogram("kafka_produce_seconds", "seconds", "From the first sending of a batch to its acknowledgement, tries included", "cluster")
+
+	fetchedRecords = metrics.NewCounter("kafka_fetched_records", "records", "Records fetched", "cluster", "group", "topic")
+	fetchedBytes   = metrics.NewCounter("kafka_fetched_bytes", "bytes", "Bytes of keys, values and headers fetched", "cluster", "group", "topic")
+	gapRecords     = metrics.NewCounter("kafka_gap_records", "records", "Records that Kafka deleted before this group read them", "cluster", "group", "topic")
+	rewinds        = metrics.NewCounter("kafka_rewinds", "rewinds", "Times a partition was shorter than what was committed, so that it is read from its start", "cluster", "group", "topic")
+	assignments    = metrics.NewCounter("kafka_assignments", "partitions", "Partitions that were assigned to this member", "cluster", "group")
+	revocations    = metrics.NewCounter("kafka_revocations", "partitions", "Partitions that were taken from this member", "cluster", "group")
+	groupHeld      = metrics.NewGauge("kafka_fetch_held_bytes", "bytes", "Fetched records from the oldest unfinished one of each partition on", "cluster", "group")
+	groupErrors    = metrics.NewCounter("kafka_group_errors", "errors", "Errors of the group, such as failed commits and fetches", "cluster", "group", "error")
+	lag            = metrics.NewGauge("kafka_lag", "records", "Records of a partition that are not finished, those already deleted left out", "cluster", "group", "topic", "partition")
+)

@@ -1,0 +1,419 @@
+package kafka
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/internal/metrics"
+)
+
+// sender decides when which batch goes to which broker, and what an answer means. It
+// is one goroutine that owns all delivery state; it works by the batch, never waits
+// for the network, and so no partition and no broker holds up another.
+type sender struct {
+	p     *Producer
+	log   *slog.Logger
+	w     timing
+	inbox *inbox
+
+	links   map[linkKey]*link
+	topics  map[string]topicMeta // as last read
+	id      identity             // for partitions that have none
+	hasID   bool
+	parked  []*partition // wait for metadata or an id
+	retries retryQueue   // wait for their time
+	opened  []opening    // linger, oldest first
+
+	troubles  map[string]*trouble // by topic
+	down      error               // why no broker answered the last question; nil: one did
+	downSince time.Time
+	stuck     metrics.Gauge
+}
+
+type linkKey struct {
+	addr string
+	lane int
+}
+
+// delivery is what the sender knows of a partition.
+type delivery struct {
+	head   *batch    // not acknowledged; under way, parked or waiting for its next try
+	front  []*batch  // the rest of one that was split; before all that was appended since
+	failed int       // tries of head in a row
+	at     time.Time // of the next try, while in retries
+	id     identity  // of the next record
+	hasID  bool
+	stuck  bool // counted in trouble
+}
+
+// opening is a batch that was begun at a time.
+type opening struct {
+	p     *partition
+	since time.Time
+}
+
+// news is what the scout brings.
+type news struct {
+	topics map[string]topicMeta
+	id     *identity
+	err    error
+}
+
+// inbox is how others tell the sender. All methods return at once.
+type inbox struct {
+	wake chan struct{} // cap 1
+
+	mu    sync.Mutex
+	mail  mail // guarded by mu
+	spare mail // guarded by mu; its slices are reused
+}
+
+type mail struct {
+	ready   []*partition // have a full batch
+	opened  []opening
+	answers []answer
+	news    []news
+	flush   bool
+}
+
+func (m *mail) empty() bool {
+	return len(m.ready) == 0 && len(m.opened) == 0 && len(m.answers) == 0 && len(m.news) == 0 && !m.flush
+}
+
+func (i *inbox) put(add func(*mail)) {
+	i.mu.Lock()
+	add(&i.mail)
+	i.mu.Unlock()
+	select {
+	case i.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (i *inbox) ready(p *partition)  { i.put(func(m *mail) { m.ready = append(m.ready, p) }) }
+func (i *inbox) open(o opening)      { i.put(func(m *mail) { m.opened = append(m.opened, o) }) }
+func (i *inbox) answered(a []answer) { i.put(func(m *mail) { m.answers = append(m.answers, a...) }) }
+func (i *inbox) tell(n news)         { i.put(func(m *mail) { m.news = append(m.news, n) }) }
+func (i *inbox) flushAll()           { i.put(func(m *mail) { m.flush = true }) }
+
+// take returns all that came; it is valid until the next take.
+func (i *inbox) take() mail {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	m := i.mail
+	clear(i.spare.ready)
+	clear(i.spare.opened)
+	clear(i.spare.answers)
+	clear(i.spare.news)
+	i.mail = mail{ready: i.spare.ready[:0], opened: i.spare.opened[:0], answers: i.spare.answers[:0], news: i.spare.news[:0]}
+	i.spare = m
+	return m
+}
+
+func newSender(p *Producer) *sender {
+	return &sender{
+		p: p, log: p.cluster.log(), w: p.cluster.waits(), inbox: &inbox{wake: make(chan struct{}, 1)},
+		links: map[linkKey]*link{}, topics: map[string]topicMeta{}, troubles: map[string]*trouble{},
+		stuck: p.cluster.registry().Gauge(produceTrouble, p.cluster.Name),
+	}
+}
+
+func (s *sender) run(ctx context.Context) {
+	var links sync.WaitGroup
+	defer links.Wait()
+	start := func(l *link) { links.Go(func() { l.run(ctx) }) }
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		m := s.inbox.take()
+		now := time.Now()
+		for i := range m.answers {
+			s.answer(&m.answers[i], now)
+		}
+		for i := range m.news {
+			s.hear(&m.news[i], now)
+		}
+		for _, p := range m.ready {
+			s.next(p)
+		}
+		s.opened = append(s.opened, m.opened...)
+		s.ripen(now, m.flush || s.p.linger.Load() > 0)
+		for len(s.retries) > 0 && !s.retries[0].at.After(now) {
+			s.dispatch(heap.Pop(&s.retries).(*partition))
+		}
+		for _, l := range s.links {
+			if !l.started {
+				l.started = true
+				start(l)
+			}
+		}
+		if !m.empty() {
+			continue
+		}
+		timer.Reset(s.sleep(now))
+		select {
+		case <-s.inbox.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// sleep is until when there is nothing to do unless told.
+func (s *sender) sleep(now time.Time) time.Duration {
+	d := time.Hour
+	if len(s.opened) > 0 {
+		d = s.opened[0].since.Add(s.p.opts.Linger.D()).Sub(now)
+	}
+	if len(s.retries) > 0 {
+		d = min(d, s.retries[0].at.Sub(now))
+	}
+	return max(d, 0)
+}
+
+// ripen sends the batches that have lingered long enough, or all.
+func (s *sender) ripen(now time.Time, all bool) {
+	n := 0
+	for _, o := range s.opened {
+		if !all && o.since.Add(s.p.opts.Linger.D()).After(now) {
+			break
+		}
+		n++
+		if o.p.ripen(o.since) {
+			s.next(o.p)
+		}
+	}
+	s.opened = s.opened[:copy(s.opened, s.opened[n:])]
+}
+
+// next takes the partition's next batch under way, unless one is.
+func (s *sender) next(p *partition) {
+	if p.head != nil {
+		return
+	}
+	if n := len(p.front); n > 0 {
+		p.head, p.front = p.front[0], p.front[1:]
+	} else if p.head = p.take(s.p.linger.Load() > 0); p.head == nil {
+		return
+	}
+	s.dispatch(p)
+}
+
+// dispatch sends the partition's head to its leader, or parks the partition until it
+// is known.
+func (s *sender) dispatch(p *partition) {
+	if !p.hasID {
+		if !s.hasID {
+			s.parked = append(s.parked, p)
+			s.p.scout.identify()
+			return
+		}
+		p.id, p.hasID = s.id, true
+	}
+	m, ok := s.topics[p.topic.name]
+	switch {
+	case !ok:
+		s.parked = append(s.parked, p)
+		s.p.scout.look()
+		return
+	case m.err != nil:
+		s.failed(p, m.err, "")
+		return
+	case int(p.num) >= len(m.leaders):
+		s.failed(p, sarama.ErrUnknownTopicOrPartition, "")
+		return
+	case m.leaders[p.num].addr == "":
+		s.failed(p, sarama.ErrLeaderNotAvailable, "")
+		return
+	}
+	b := p.head
+	b.build(s.p.codec, p.id, s.p.opts.TransactionalID != "")
+	b.tries++
+	if b.sent.IsZero() {
+		b.sent = time.Now()
+	}
+	s.link(m.leaders[p.num].addr, p.lane).send(b)
+}
+
+func (s *sender) link(addr string, lane int) *link {
+	key := linkKey{addr, lane}
+	l := s.links[key]
+	if l == nil {
+		l = newLink(addr, s.p.conf, s.w.ack, nil, s.inbox.answered)
+		s.links[key] = l
+	}
+	return l
+}
+
+// hear takes in what the scout found out.
+func (s *sender) hear(n *news, now time.Time) {
+	if n.err != nil {
+		if s.down == nil {
+			s.downSince = now
+		}
+		if s.down == nil || s.down.Error() != n.err.Error() {
+			s.log.Warn("kafka does not answer", "error", n.err)
+		}
+		s.down = n.err
+		s.health()
+		return
+	}
+	if s.down != nil {
+		s.log.Info("kafka answers again", "after", now.Sub(s.downSince).Round(time.Millisecond))
+		s.down = nil
+	}
+	if n.id != nil {
+		s.id, s.hasID = *n.id, true
+	}
+	for t, m := range n.topics {
+		s.topics[t] = m
+	}
+	parked := s.parked
+	s.parked = nil
+	for _, p := range parked {
+		s.dispatch(p)
+	}
+	s.health()
+}
+
+// answer does what the broker's answer to a batch asks for.
+func (s *sender) answer(a *answer, now time.Time) {
+	b := a.b
+	p := b.p
+	r := judge(a.err, b.tries)
+	if r != accept {
+		s.p.cluster.registry().Counter(produceRetries, s.p.cluster.Name, name(a.err)).Inc()
+	}
+	switch r {
+	case accept:
+		p.id = p.id.next(len(b.recs))
+		s.finish(p, finished{b: b, offset: a.offset})
+		p.grow(int64(s.p.opts.BatchBytes))
+		s.well(p, now)
+		s.next(p)
+	case halve, single:
+		s.refused(p, a, r)
+	case epoch:
+		s.restart(p)
+		s.failed(p, a.err, a.text)
+	case renew:
+		if s.hasID && s.id.producer == p.id.producer {
+			s.hasID = false
+		}
+		s.forget(p)
+		s.failed(p, a.err, a.text)
+	default:
+		b.maybe = true
+		s.failed(p, a.err, a.text)
+	}
+}
+
+// restart begins the partition's sequence anew: in the next epoch of its producer id,
+// which the broker takes from 0 on, as the Java client does.
+func (s *sender) restart(p *partition) {
+	if p.id.epoch == math.MaxInt16 {
+		s.forget(p)
+		return
+	}
+	p.id.epoch++
+	p.id.sequence = 0
+	p.topic.resets.Inc()
+}
+
+// forget makes the partition take another producer id.
+func (s *sender) forget(p *partition) {
+	p.hasID = false
+	p.topic.resets.Inc()
+}
+
+// refused handles a batch that the broker did not store because of what is in it:
+// halves are tried until the record is found that is to blame.
+func (s *sender) refused(p *partition, a *answer, r remedy) {
+	b := a.b
+	if b.maybe {
+		// An earlier try may have been stored after all, and its sequence used up:
+		// other records under the same numbers would be taken for copies and dropped.
+		s.restart(p)
+	}
+	if len(b.recs) == 1 {
+		kind := ErrInvalidRecord
+		if r == halve {
+			kind = ErrTooLarge
+		}
+		err := fmt.Errorf("%w: %w", kind, a.err)
+		if a.text != "" {
+			err = fmt.Errorf("%w: %s (%w)", kind, a.text, a.err)
+		}
+		s.finish(p, finished{b: b, offset: -1, err: err, code: name(a.err)})
+		s.well(p, time.Now())
+		s.next(p)
+		return
+	}
+	if r == halve {
+		p.shrink(b.bytes / 2)
+	}
+	first, second := b.split()
+	b.recycle()
+	p.head = first
+	p.front = append([]*batch{second}, p.front...)
+	s.dispatch(p)
+}
+
+func (s *sender) finish(p *partition, f finished) {
+	p.head, p.failed = nil, 0
+	s.p.outbox.put(f)
+}
+
+// failed tries the partition's head again later.
+func (s *sender) failed(p *partition, err error, text string) {
+	p.failed++
+	pause := s.w.backoff.pause(p.failed)
+	r := judge(err, 1)
+	if r == slowly {
+		pause = jitter(s.w.backoff.longest)
+	}
+	if moved(err) {
+		s.p.scout.look()
+	}
+	p.at = time.Now().Add(pause)
+	heap.Push(&s.retries, p)
+	if p.failed > 1 || r == slowly {
+		s.ill(p, err, text)
+	}
+}
+
+// shrink keeps the partition's next batches below what was refused; they grow again
+// with each that is taken, since the limit is on compressed bytes.
+func (part *partition) shrink(to int64) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.limit = max(min(part.limit, to), 16<<10)
+}
+
+func (part *partition) grow(most int64) {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.limit = min(most, part.limit+part.limit/16+1)
+}
+
+// retryQueue is a heap of partitions by the time of their next try.
+type retryQueue []*partition
+
+func (q retryQueue) Len() int           { return len(q) }
+func (q retryQueue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+func (q retryQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *retryQueue) Push(p any)        { *q = append(*q, p.(*partition)) }
+func (q *retryQueue) Pop() any {
+	n := len(*q) - 1
+	p := (*q)[n]
+	(*q)[n] = nil
+	*q = (*q)[:n]
+	return p
+}
