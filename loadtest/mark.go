@@ -21,9 +21,6 @@ type Mark struct {
 const (
 	markStart = "~lt:"
 	markLen   = len(markStart) + 8 + 1 + 6 + 1 + 10 + 1 + 13 + 1
-
-	maxSources = 1 << 24
-	maxSeq     = 1 << 40
 )
 
 // At is the planned time.
