@@ -7,12 +7,15 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/IBM/sarama"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
@@ -164,79 +167,74 @@ func (f *feeder) add(topic string, partition int32, pad int) {
 	}
 }
 
-// stored reads a partition from its start to its end, by a client that knows nothing
+// stored reads a topic's partitions from start to end, by a client that knows nothing
 // of this package.
-func stored(t testing.TB, addrs []string, topic string, partition int32) []*sarama.ConsumerMessage {
+func stored(t testing.TB, addrs []string, topic string) map[int32][]*kgo.Record {
 	t.Helper()
-	conf := sarama.NewConfig()
-	conf.Version = protocol
-	conf.Consumer.IsolationLevel = sarama.ReadCommitted
-	client, err := sarama.NewClient(addrs, conf)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	newest, err := client.GetOffset(topic, partition, sarama.OffsetNewest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	oldest, err := client.GetOffset(topic, partition, sarama.OffsetOldest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if oldest == newest {
-		return nil
-	}
-	c, err := sarama.NewConsumerFromClient(client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	pc, err := c.ConsumePartition(topic, partition, sarama.OffsetOldest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	var out []*sarama.ConsumerMessage
-	late := time.After(10 * time.Second)
-	for {
-		select {
-		case m := <-pc.Messages():
-			out = append(out, m)
-			if m.Offset == newest-1 {
-				return out
-			}
-		case <-late:
-			t.Fatalf("%s/%d: read %d records up to %d, want up to %d", topic, partition, len(out), len(out), newest)
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	end := map[int32]int64{}
+	for p := int32(0); ; p++ {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p, -1
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic, rt.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{rp}
+		req := kmsg.NewPtrListOffsetsRequest()
+		req.ReplicaID, req.Topics = -1, []kmsg.ListOffsetsRequestTopic{rt}
+		resp, err := req.RequestWith(ctx, cl)
+		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
+			break // no such partition
+		}
+		if o := resp.Topics[0].Partitions[0].Offset; o > 0 {
+			end[p] = o
 		}
 	}
+	out := map[int32][]*kgo.Record{}
+	for len(end) > 0 {
+		fs := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("%s: cannot read up to %v", topic, end)
+		}
+		fs.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				out[r.Partition] = append(out[r.Partition], r)
+			}
+			if r.Offset == end[r.Partition]-1 {
+				delete(end, r.Partition)
+			}
+		})
+	}
+	return out
 }
 
 // wantStored checks that each partition holds what was fed to it, once and in order,
 // except for the numbers left out.
 func (f *feeder) wantStored(addrs []string, without ...int64) {
 	f.t.Helper()
+	topics := map[string]map[int32][]*kgo.Record{}
 	for _, key := range slices.Sorted(maps.Keys(f.next)) {
-		var topic string
-		var partition int32
-		for i := len(key) - 1; i >= 0; i-- {
-			if key[i] == '/' {
-				topic = key[:i]
-				fmt.Sscan(key[i+1:], &partition)
-				break
-			}
+		topic, num, _ := strings.Cut(key, "/")
+		if topics[topic] == nil {
+			topics[topic] = stored(f.t, addrs, topic)
+		}
+		partition, err := strconv.Atoi(num)
+		if err != nil {
+			f.t.Fatal(err)
 		}
 		n, wrong := int64(0), 0
-		got := stored(f.t, addrs, topic, partition)
-		for _, m := range got {
+		for _, r := range topics[topic][int32(partition)] {
 			for slices.Contains(without, n) {
 				n++
 			}
-			var have int64
-			fmt.Sscanf(string(m.Value[:min(20, len(m.Value))]), "%d:", &have)
-			if have != n || string(m.Key) != key || len(m.Headers) != 1 || m.Timestamp.UnixMilli() != 1_700_000_000_000+have {
+			have, err := strconv.ParseInt(strings.SplitN(string(r.Value[:min(20, len(r.Value))]), ":", 2)[0], 10, 64)
+			if err != nil || have != n || string(r.Key) != key || len(r.Headers) != 1 || r.Timestamp.UnixMilli() != 1_700_000_000_000+have {
 				if wrong++; wrong < 4 {
-					f.t.Errorf("%s: record at offset %d is %d (key %s, %d headers, time %v), want %d", key, m.Offset, have, m.Key, len(m.Headers), m.Timestamp, n)
+					f.t.Errorf("%s: record at offset %d is %d (key %s, %d headers, time %v), want %d", key, r.Offset, have, r.Key, len(r.Headers), r.Timestamp, n)
 				}
 			}
 			n = have + 1

@@ -1,0 +1,150 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"net"
+	"sync"
+)
+
+// wire is the network between the clients and a kfake cluster: it can lose requests,
+// lose answers and fall silent, by kind of request.
+type wire struct {
+	// fate is asked for every request; it may be called from several goroutines.
+	mu   sync.Mutex
+	fate func(key int16) fate // guarded by mu; nil: all pass
+	down bool                 // guarded by mu; connections are refused
+	open map[*wireConn]bool   // guarded by mu
+}
+
+type fate int
+
+const (
+	pass       fate = iota
+	lose            // cut the connection before the broker reads the request
+	loseAnswer      // cut the connection after the broker has acted on it
+	mute            // the broker acts on it, its answer never comes, the connection stays
+)
+
+func newWire() *wire { return &wire{open: map[*wireConn]bool{}} }
+
+// listen is for kfake.ListenFn.
+func (w *wire) listen(network, addr string) (net.Listener, error) {
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &wireListener{l, w}, nil
+}
+
+func (w *wire) set(f func(key int16) fate) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fate = f
+}
+
+// cut cuts all connections; while down, new ones are cut as well.
+func (w *wire) cut(down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = down
+	for c := range w.open {
+		c.Conn.Close()
+	}
+}
+
+func (w *wire) of(key int16) fate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fate == nil {
+		return pass
+	}
+	return w.fate(key)
+}
+
+type wireListener struct {
+	net.Listener
+	w *wire
+}
+
+func (l *wireListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		wc := &wireConn{Conn: c, w: l.w, fates: map[int32]fate{}}
+		l.w.mu.Lock()
+		if l.w.down {
+			l.w.mu.Unlock()
+			c.Close()
+			continue
+		}
+		l.w.open[wc] = true
+		l.w.mu.Unlock()
+		return wc, nil
+	}
+}
+
+// wireConn follows the frames of one connection.
+type wireConn struct {
+	net.Conn
+	w *wire
+
+	head []byte // of the frame being read; up to 12 bytes
+	left int    // bytes of its body to come
+
+	mu    sync.Mutex
+	fates map[int32]fate // by correlation id; guarded by mu
+}
+
+func (c *wireConn) Close() error {
+	c.w.mu.Lock()
+	delete(c.w.open, c)
+	c.w.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *wireConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	for rest := b[:n]; len(rest) > 0; {
+		if c.left > 0 {
+			skip := min(c.left, len(rest))
+			c.left -= skip
+			rest = rest[skip:]
+			continue
+		}
+		take := min(12-len(c.head), len(rest)) // size, key, version, correlation id
+		c.head = append(c.head, rest[:take]...)
+		rest = rest[take:]
+		if len(c.head) < 12 {
+			continue
+		}
+		c.left = int(binary.BigEndian.Uint32(c.head)) - 8
+		f := c.w.of(int16(binary.BigEndian.Uint16(c.head[4:])))
+		if f == lose {
+			c.Conn.Close()
+			return 0, net.ErrClosed
+		}
+		c.mu.Lock()
+		c.fates[int32(binary.BigEndian.Uint32(c.head[8:]))] = f
+		c.mu.Unlock()
+		c.head = c.head[:0]
+	}
+	return n, err
+}
+
+func (c *wireConn) Write(b []byte) (int, error) { // kfake writes an answer at once
+	id := int32(binary.BigEndian.Uint32(b[4:]))
+	c.mu.Lock()
+	f := c.fates[id]
+	delete(c.fates, id)
+	c.mu.Unlock()
+	switch f {
+	case loseAnswer:
+		c.Conn.Close()
+		return 0, net.ErrClosed
+	case mute:
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
