@@ -43,7 +43,7 @@ func Parse(name string, data []byte, roles ...string) (*Config, error) {
 func parse(name string, data []byte, env func(string) (string, bool), roles []string) (*Config, error) {
 	c := Default()
 	c.Host, _ = expand(c.Host, env)
-	c.file = &source{name: name, at: map[string]position{}, wrong: map[string]bool{}}
+	c.file = &source{name: name, at: map[string]position{}, written: map[string]string{}, wrong: map[string]bool{}}
 	root, err := c.file.root(data)
 	if err != nil {
 		return nil, err
@@ -65,9 +65,10 @@ type position struct{ line, column int }
 
 // source remembers where the keys of a file stand.
 type source struct {
-	name  string
-	at    map[string]position // of values, by key path
-	wrong map[string]bool     // key paths that have an error, so that validation does not add another
+	name    string
+	at      map[string]position // of values, by key path
+	written map[string]string   // texts of the file that had variables replaced
+	wrong   map[string]bool     // key paths that have an error, so that validation does not add another
 }
 
 // root is the one document of a file; nil if it is empty.
@@ -355,6 +356,9 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	if err != nil {
 		d.fail(at, path, "%v", err).here = errors.As(err, new(unset))
 		return
+	}
+	if value != written {
+		d.written[path] = written
 	}
 	if v.Type() == reflect.TypeFor[Secret]() {
 		if value, err = secret(value); err != nil {

@@ -81,6 +81,15 @@ func (k *checker) fail(key, format string, args ...any) {
 	}
 }
 
+// show quotes a value for a message: with variables in it as it is written in the file,
+// for what they hold may be a secret in the wrong place.
+func (k *checker) show(key, value string) string {
+	if k.file != nil && k.file.written[key] != "" {
+		return quote(k.file.written[key])
+	}
+	return quote(value)
+}
+
 func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
 // used tells whether the roles need the value at a key: one of a section of their own
@@ -126,7 +135,7 @@ func (k *checker) values(roles []string) {
 			if near := closest(l.value.String(), enum); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
-			k.fail(l.path, "expected one of %s, got %s%s", strings.Join(enum, ", "), quote(l.value.String()), hint)
+			k.fail(l.path, "expected one of %s, got %s%s", strings.Join(enum, ", "), k.show(l.path, l.value.String()), hint)
 		}
 		if low, ok := bound(l.value, l.tag, "min"); ok && below(l.value, low) {
 			k.fail(l.path, "expected at least %v, got %v", low, l.value)
@@ -147,7 +156,7 @@ func (k *checker) common(roles []string) {
 		k.address("statsd.address", k.Statsd.Address)
 	}
 	if p := k.Statsd.Prefix; p != "" && !statsdName.MatchString(p) {
-		k.fail("statsd.prefix", "expected letters, digits, _, - and . between them, got %s", quote(p))
+		k.fail("statsd.prefix", "expected letters, digits, _, - and . between them, got %s", k.show("statsd.prefix", p))
 	}
 	for _, name := range sortedKeys(k.Kafka) {
 		if k.used("kafka."+name, roles) {
@@ -166,7 +175,7 @@ var (
 // word checks a name that goes into events and metrics.
 func (k *checker) word(key, s string) {
 	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		k.fail(key, "expected a name without spaces, got %s", quote(s))
+		k.fail(key, "expected a name without spaces, got %s", k.show(key, s))
 	}
 }
 
@@ -174,7 +183,7 @@ func (k *checker) word(key, s string) {
 func (k *checker) address(key, s string) {
 	_, port, err := net.SplitHostPort(s)
 	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 && key != "admin.listen" {
-		k.fail(key, "expected host:port, got %s", quote(s))
+		k.fail(key, "expected host:port, got %s", k.show(key, s))
 	}
 }
 
@@ -231,12 +240,12 @@ func (k *checker) known(key, name string) {
 		k.fail(key, "missing: name a Kafka cluster; %s", known)
 		return
 	}
-	k.fail(key, "no Kafka cluster is named %s; %s", quote(name), known)
+	k.fail(key, "no Kafka cluster is named %s; %s", k.show(key, name), known)
 }
 
 func (k *checker) topic(key, name string) {
 	if !legalName.MatchString(name) || name == "." || name == ".." {
-		k.fail(key, "expected a topic name of letters, digits, ., _ and -, got %s", quote(name))
+		k.fail(key, "expected a topic name of letters, digits, ., _ and -, got %s", k.show(key, name))
 	}
 }
 
@@ -267,7 +276,7 @@ func matches(list []string, topic string) bool {
 
 func (k *checker) group(key, name string) {
 	if !legalName.MatchString(name) {
-		k.fail(key, "expected a consumer group name of letters, digits, ., _ and -, got %s", quote(name))
+		k.fail(key, "expected a consumer group name of letters, digits, ., _ and -, got %s", k.show(key, name))
 	}
 }
 
@@ -303,7 +312,7 @@ func (k *checker) shipper() {
 		k.globs(key+".exclude", f.Exclude)
 		for j, p := range f.Paths {
 			if !path.IsAbs(p) {
-				k.fail(entryPath(key+".paths", j), "expected an absolute path, got %s", quote(p))
+				k.fail(entryPath(key+".paths", j), "expected an absolute path, got %s", k.show(entryPath(key+".paths", j), p))
 			}
 		}
 	}
@@ -312,7 +321,7 @@ func (k *checker) shipper() {
 func (k *checker) docker(key string, d *Docker) {
 	scheme, rest, _ := strings.Cut(d.Endpoint, "://")
 	if d.Enabled && (rest == "" || !slices.Contains([]string{"unix", "tcp", "http", "https"}, scheme)) {
-		k.fail(key+".endpoint", "expected unix:///path or tcp://host:port, got %s", quote(d.Endpoint))
+		k.fail(key+".endpoint", "expected unix:///path or tcp://host:port, got %s", k.show(key+".endpoint", d.Endpoint))
 	}
 	if (d.RootFrom == "") != (d.RootTo == "") {
 		k.fail(key+".root_from", "root_from and root_to go together")
@@ -326,7 +335,7 @@ func (k *checker) docker(key string, d *Docker) {
 func (k *checker) globs(key string, list []string) {
 	for i, g := range list {
 		if _, err := path.Match(g, ""); err != nil || g == "" {
-			k.fail(entryPath(key, i), "expected a glob such as web-*, got %s", quote(g))
+			k.fail(entryPath(key, i), "expected a glob such as web-*, got %s", k.show(entryPath(key, i), g))
 		}
 	}
 }
@@ -344,7 +353,7 @@ func (k *checker) aggregator() {
 	k.known("aggregator.target.kafka", a.Target.Kafka)
 	k.pattern("aggregator.target.topic", a.Target.Topic, "{topic}", "{dc}")
 	if t := placeholder.ReplaceAllString(a.Target.Topic, "x"); !legalName.MatchString(t) {
-		k.fail("aggregator.target.topic", "expected a topic name of letters, digits, ., _ and -, got %s", quote(a.Target.Topic))
+		k.fail("aggregator.target.topic", "expected a topic name of letters, digits, ., _ and -, got %s", k.show("aggregator.target.topic", a.Target.Topic))
 	}
 	k.topic("aggregator.dead_letter_topic", a.DeadLetterTopic)
 	k.produce("aggregator.produce", a.Produce)
@@ -376,11 +385,11 @@ func (k *checker) pattern(key, s string, allowed ...string) {
 	for _, p := range placeholder.FindAllString(s, -1) {
 		date := slices.Contains(allowed, "{yyyy.MM.dd}") && dateParts.MatchString(p[1:len(p)-1])
 		if !date && !slices.Contains(allowed, p) {
-			k.fail(key, "%s is no placeholder; known here are %s", quote(p), strings.Join(allowed, ", "))
+			k.fail(key, "%s is no placeholder; known here are %s", k.show(key, p), strings.Join(allowed, ", "))
 		}
 	}
 	if strings.ContainsAny(placeholder.ReplaceAllString(s, ""), "{}") {
-		k.fail(key, "{ and } do not match in %s", quote(s))
+		k.fail(key, "{ and } do not match in %s", k.show(key, s))
 	}
 }
 
@@ -395,7 +404,7 @@ func (k *checker) indexer() {
 		k.fail("indexer.dead_letter_topic", "is one of indexer.topics, so dead letters would be read again")
 	}
 	if _, err := time.LoadLocation(x.Timezone); err != nil || x.Timezone == "Local" {
-		k.fail("indexer.timezone", "expected a name of the time zone database such as UTC or Europe/Berlin, got %s", quote(x.Timezone))
+		k.fail("indexer.timezone", "expected a name of the time zone database such as UTC or Europe/Berlin, got %s", k.show("indexer.timezone", x.Timezone))
 	}
 	for _, topic := range sortedKeys(x.Codecs) {
 		if !matches(x.Topics, topic) {
@@ -410,7 +419,7 @@ func (k *checker) indexer() {
 		key, o := entryPath("indexer.outputs", i), &x.Outputs[i]
 		k.output(key, o)
 		if seen[o.Name] && o.Name != "" {
-			k.fail(key+".name", "another output has the name %s too", quote(o.Name))
+			k.fail(key+".name", "another output has the name %s too", k.show(key+".name", o.Name))
 		}
 		seen[o.Name] = true
 	}
@@ -464,9 +473,9 @@ func (k *checker) index(key, s string) {
 	case s == "":
 		k.fail(key, "missing: name an index, such as sluice-{yyyy.MM.dd}")
 	case fixed != strings.ToLower(fixed):
-		k.fail(key, "expected lower case outside of { }, got %s", quote(s))
+		k.fail(key, "expected lower case outside of { }, got %s", k.show(key, s))
 	case strings.ContainsAny(fixed, "\\/*?\"<>| ,#:"):
-		k.fail(key, `an index name cannot hold \ / * ? " < > | , # : or a space, got %s`, quote(s))
+		k.fail(key, `an index name cannot hold \ / * ? " < > | , # : or a space, got %s`, k.show(key, s))
 	case strings.ContainsAny(s[:1], "-_+."):
 		k.fail(key, "an index name cannot start with %c", s[0])
 	case len(fixed) > 200:

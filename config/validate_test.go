@@ -128,7 +128,9 @@ func TestValidate(t *testing.T) {
 	f("indexer", output(func(o *Output) { o.Name = "a/b" }), "indexer.outputs[0].name: expected a consumer group name")
 	f("indexer", output(func(o *Output) { o.Name = "standby" }), `indexer.outputs[1].name: another output has the name "standby" too`)
 	f("indexer", output(func(o *Output) { o.Elasticsearch.Hosts = nil }), "indexer.outputs[0].elasticsearch.hosts: missing")
-	f("indexer", output(func(o *Output) { o.Elasticsearch.Hosts = []string{"es1:9200", "http://", "http://u:hunter2@e", "http://[a:hunter2"} }),
+	f("indexer", output(func(o *Output) {
+		o.Elasticsearch.Hosts = []string{"es1:9200", "http://", "http://u:hunter2@e", "http://[a:hunter2"}
+	}),
 		"indexer.outputs[0].elasticsearch.hosts[0]: expected a URL such as http://es1:9200",
 		"indexer.outputs[0].elasticsearch.hosts[1]: expected a URL",
 		"indexer.outputs[0].elasticsearch.hosts[2]: a URL cannot hold user and password here; use username and password",

@@ -1,0 +1,37 @@
+# make help tells what there is.
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := build
+.PHONY: help build test race bench lint e2e demo servers
+
+help: ## this text
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## static binary in bin/sluice
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sluice .
+
+test: ## all hermetic tests with the race detector: no network, no root, no servers
+	$(GO) test -race ./...
+
+race: ## the same again without the cache and on one, two and four processors
+	$(GO) test -race -count=1 -cpu=1,2,4 ./...
+
+bench: ## benchmarks
+	$(GO) test -run='^$$' -bench=. -benchmem ./...
+
+lint: ## gofmt, go vet, staticcheck
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./test/...
+	$(GO) run $(STATICCHECK) ./...
+
+e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
+	$(GO) test -tags e2e -count=1 -timeout 40m ./test/...
+
+demo: build ## everything in one process, with sample logs
+	./bin/sluice up --sample
+
+servers: ## real Kafka, Elasticsearch and statsd on this machine, until Ctrl-C
+	$(GO) run ./test/servers/cmd

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check [-c FILE] [--role ROLE]",
+		Short: "Find every mistake in a configuration",
+		Long: `check reads a configuration and reports all that is wrong at once, each with file,
+line and column: unknown keys, wrong types, values that make no sense, variables and
+files of secrets that are missing. It checks the roles the file has a section for.
+No server is asked. The exit code is 2 if anything is wrong.`,
+		Example: `  sluice check -c sluice.yaml
+  sluice check -c sluice.yaml --role shipper   # on a host that has only the shipper's secrets`,
+		GroupID: groupTools,
+		Args:    cobra.NoArgs,
+
+		DisableFlagsInUseLine: true,
+	}
+	path, roles := configFlag(cmd), roleFlag(cmd)
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		cfg, err := config.Load(*path, roles()...)
+		if err != nil {
+			return err
+		}
+		checked := roles()
+		if checked == nil {
+			checked = cfg.Roles()
+		}
+		if len(checked) == 0 {
+			checked = []string{"none"}
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: ok (roles: %s)\n", *path, strings.Join(checked, ", "))
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sluice": main})
+}
+
+// TestCommandLine runs testdata/*.txtar: what a user types and sees.
+func TestCommandLine(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"status": status,
+		},
+	})
+}
+
+// status runs a command and compares its exit code: status 2 sluice check.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE COMMAND ARGUMENT...")
+	}
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if want := args[0]; want != string(rune('0'+got)) {
+		ts.Fatalf("exit code %d; want %s", got, want)
+	}
+}
+
+// TestDocumentedConfigurations: each configuration that the documents show works.
+func TestDocumentedConfigurations(t *testing.T) {
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, "README.md")
+	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+	role := regexp.MustCompile(`(?m)^(shipper|aggregator|indexer):`)
+	tested := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if os.IsNotExist(err) {
+			continue
+		}
+		for _, m := range block.FindAllSubmatch(text, -1) {
+			if !role.Match(m[1]) {
+				continue
+			}
+			tested++
+			if _, err := config.Parse(file, m[1]); err != nil {
+				t.Errorf("%v in\n%s", err, m[1])
+			}
+		}
+	}
+	if tested < 2 {
+		t.Errorf("found %d configurations in %q", tested, files)
+	}
+}

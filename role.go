@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/metrics"
+)
+
+// stage is a role and what runs it: run works until ctx ends, drains within
+// shutdown_timeout and returns nil; an error says that it could not start or go on.
+type stage struct {
+	role string
+	run  func(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) error
+}
+
+// overdue is what a stage gets beyond shutdown_timeout before the process ends without it.
+const overdue = time.Second
+
+// roleCommand is the command that runs one stage.
+func roleCommand(s stage, short, long string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   s.role + " [-c FILE]",
+		Short: short,
+		Long: long + `
+
+SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills it.`,
+		Example: fmt.Sprintf("  sluice %s -c sluice.yaml", s.role),
+		GroupID: groupRoles,
+		Args:    cobra.NoArgs,
+
+		DisableFlagsInUseLine: true,
+	}
+	path := configFlag(cmd)
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		cfg, err := config.Load(*path, s.role)
+		if err != nil {
+			return err
+		}
+		return runStages(cmd.Context(), cfg, newLog(cfg.Log, cmd.ErrOrStderr()), s)
+	})
+	return cmd
+}
+
+// runStages runs roles in this process until ctx ends or one of them fails, with the
+// admin server and the statsd bridge around them. It returns once all have drained.
+func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages ...stage) error {
+	version := version().Version
+	states := make([]*admin.State, len(stages))
+	regs := make([]*metrics.Registry, len(stages), len(stages)+1)
+	for i, s := range stages {
+		states[i], regs[i] = admin.NewState(s.role), metrics.New(s.role, cfg.Host)
+	}
+	all := append(regs, metrics.Process(cfg.Host, version))
+
+	server, err := admin.Listen(cfg.Admin, version, log, states, all...)
+	if err != nil {
+		return err
+	}
+	defer server.Close() // nothing is lost with it
+	statsd := metrics.NewStatsd(cfg.Statsd, log, all...)
+	bridging, stopBridge := context.WithCancel(context.Background())
+	var bridge sync.WaitGroup
+	bridge.Go(func() { statsd.Run(bridging) })
+	defer func() { // after the stages, so that the last figures go out
+		stopBridge()
+		bridge.Wait()
+		statsd.Flush()
+	}()
+
+	group, ctx := errgroup.WithContext(ctx)
+	for i, s := range stages {
+		log := log.With("role", s.role)
+		log.Info("started", "version", version, "host", cfg.Host, "dc", cfg.DC, "admin", server.Addr())
+		group.Go(func() error {
+			if err := s.run(ctx, cfg, log, regs[i], states[i]); err != nil {
+				return fmt.Errorf("%s: %w", s.role, err)
+			}
+			log.Info("stopped")
+			return nil
+		})
+	}
+	release := context.AfterFunc(ctx, func() {
+		for _, st := range states {
+			st.Drain()
+		}
+	})
+	defer release()
+	return wait(ctx, group, cfg.ShutdownTimeout.D()+overdue)
+}
+
+// wait is group.Wait, given up at a time after ctx has ended.
+func wait(ctx context.Context, group *errgroup.Group, after time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- group.Wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(after):
+		return fmt.Errorf("not drained %v after the signal; what was not acknowledged is sent again at the next start", after)
+	}
+}
+
+// newLog is the logger that cfg asks for.
+func newLog(cfg config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(cfg.Level))); err != nil {
+		panic(err) // config allows only what slog knows
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
