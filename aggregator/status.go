@@ -1,0 +1,43 @@
+package aggregator
+
+// status is the section relay of /status.
+func (r *relay) status() any {
+	type held struct {
+		Kafka     string `json:"kafka"`
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		Offset    int64  `json:"offset"`
+		Reason    string `json:"reason"`
+	}
+	type source struct {
+		Kafka  string   `json:"kafka"`
+		Group  string   `json:"group"`
+		Topics []string `json:"topics"`
+		DC     string   `json:"dc"`
+		Claims any      `json:"claims"`
+	}
+	st := struct {
+		Target struct {
+			Kafka         string `json:"kafka"`
+			Topic         string `json:"topic"`
+			InFlightBytes int64  `json:"in_flight_bytes"`
+		} `json:"target"`
+		InFlight int64    `json:"in_flight"`      // records
+		Dead     int      `json:"waiting_dead"`   // records on their way to the dead-letter topic
+		Held     []held   `json:"held,omitempty"` // records that even the dead-letter topic refuses
+		Sources  []source `json:"sources"`
+	}{InFlight: r.taken.Load()}
+	target := r.cfg.Aggregator.Target
+	st.Target.Kafka, st.Target.Topic, st.Target.InFlightBytes = target.Kafka, target.Topic, r.out.InFlight()
+	for _, s := range r.sources {
+		st.Sources = append(st.Sources, source{s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, string(s.label[0].Value), s.group.Status()})
+	}
+	r.dead.mu.Lock()
+	defer r.dead.mu.Unlock()
+	st.Dead = len(r.dead.queue)
+	for _, l := range r.dead.held {
+		c := l.flow.claim
+		st.Held = append(st.Held, held{l.flow.source.cfg.Kafka, c.Topic(), c.Partition(), l.offset, l.reason.Error()})
+	}
+	return st
+}
