@@ -310,6 +310,7 @@ func want(r *kgo.Record, dc string) string {
 }
 
 func TestEveryRecordArrivesAsItWasAndInOrder(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 2)
 	sent := map[string][]*kgo.Record{"dc1": records("dc1", 2000), "dc2": records("dc2", 1000)}
 	s.cfg.Aggregator.Sources[1].DC = "east"
@@ -359,6 +360,7 @@ func TestEveryRecordArrivesAsItWasAndInOrder(t *testing.T) {
 
 // The promise of Run.
 func TestOffsetIsMarkedOnlyAfterTheTargetAcknowledged(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	s.put("dc1", records("dc1", 400)...)
 	s.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
@@ -388,6 +390,7 @@ func TestOffsetIsMarkedOnlyAfterTheTargetAcknowledged(t *testing.T) {
 }
 
 func TestTargetAwayThenEverythingArrives(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	s.put("dc1", records("dc1", 1000)...)
 	s.gates["central"].set(true)
@@ -456,6 +459,7 @@ func TestStopWithServersAway(t *testing.T) {
 
 // Stops in the middle of the work neither lose a record nor double one.
 func TestCleanRestartsLoseAndDoubleNothing(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	s.cfg.Aggregator.Produce.BatchRecords = 10
 	const n = 5000
@@ -479,6 +483,7 @@ func TestCleanRestartsLoseAndDoubleNothing(t *testing.T) {
 
 // A partition that goes where no leader is holds up no other, however much it has.
 func TestPartitionWithoutLeaderHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	s.cfg.ShutdownTimeout = config.Duration(time.Second)
 	s.cfg.Aggregator.Produce.Buffer = 1 << 20
@@ -526,6 +531,7 @@ func bigRecord(n int) *kgo.Record {
 func TestRefusedRecordIsDeadLettered(t *testing.T) {
 	f := func(name, limit string, wantPieces ...string) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newSite(t, 1, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "100000"}))
 			if limit != "" {
 				if err := s.clusters["central"].CreateTopic("sluice-dead", 2, map[string]string{"max.message.bytes": limit}); err != nil {
@@ -564,6 +570,7 @@ func TestRefusedRecordIsDeadLettered(t *testing.T) {
 
 // A record that nobody takes holds its partition, and no other; nothing passes it.
 func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "100000"}), kfake.SeedTopics(1, "sluice-dead"))
 	refuse := s.clusters["central"].Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "sluice-dead", Err: kerr.MessageTooLarge, Count: -1})
 	big := bigRecord(200_000)
@@ -603,6 +610,7 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 }
 
 func TestTargetTopicByDC(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1, kfake.AllowAutoTopicCreation(), kfake.SeedTopics(2, "dc1-logs", "a_b-logs"))
 	s.cfg.Aggregator.Target.Topic = "{dc}-{topic}"
 	foreign := &kgo.Record{Value: []byte("x"), Headers: []kgo.RecordHeader{{Key: "dc", Value: []byte("a/b")}}}
@@ -621,6 +629,7 @@ func TestTargetTopicByDC(t *testing.T) {
 
 // A circle that only the topics' names tell ends Run.
 func TestCircleByRegularExpressionEndsRun(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	s.cfg.Aggregator.Target = config.Target{Kafka: "dc1", Topic: "{topic}-copy"}
 	s.cfg.Aggregator.Sources[0].Topics = []string{"^logs"}
@@ -634,6 +643,7 @@ func TestCircleByRegularExpressionEndsRun(t *testing.T) {
 }
 
 func TestStatusTellsSourcesAndTarget(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, 1)
 	st := admin.NewState("aggregator")
 	ctx, cancel := context.WithCancel(t.Context())
