@@ -13,6 +13,7 @@ import (
 // work on dir until it is killed, and print what the server acknowledged.
 var childRoles = map[string]func(dir string) error{
 	"kafka": kafkaChild,
+	"store": storeChild,
 }
 
 const childRole, childDir = "SLUICE_TEST_ROLE", "SLUICE_TEST_DIR"
