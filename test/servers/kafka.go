@@ -20,6 +20,7 @@ type KafkaOptions struct {
 	Nodes      int               // brokers, each a controller as well; 0 is 1
 	Properties []string          // lines for each server.properties, after ours: they win
 	Listeners  map[string]string // more listeners: name, in capitals, to protocol, such as SECURE: SASL_SSL
+	Advertised map[string]string // what a listener's clients are told to dial instead of it, such as a proxy; for one node only
 	SCRAM      []string          // users, as StorageTool takes them: SCRAM-SHA-512=[name=alice,password=secret]
 	Heap       string            // of each JVM, for -Xmx; "" is 512m
 }
@@ -138,11 +139,10 @@ func (n kafkaNode) properties(all []kafkaNode, o KafkaOptions) string {
 	protocol := map[string]string{plain: plain, controller: plain}
 	maps.Copy(protocol, o.Listeners)
 	for _, name := range slices.Sorted(maps.Keys(protocol)) {
-		at := name + "://" + n.addr(name)
-		listeners = append(listeners, at)
+		listeners = append(listeners, name+"://"+n.addr(name))
 		protocols = append(protocols, name+":"+protocol[name])
 		if name != controller {
-			advertised = append(advertised, at)
+			advertised = append(advertised, name+"://"+orDefault(o.Advertised[name], n.addr(name)))
 		}
 	}
 	for _, node := range all {
