@@ -94,9 +94,11 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 	cc.Return.Errors = true
 	cc.IsolationLevel = sarama.ReadCommitted
 	cc.MaxProcessingTime = 10 * time.Millisecond
+	cc.MaxWaitTime = 100 * time.Millisecond // joins, commits and heartbeats wait behind a fetch on the same connection
 	cc.Retry.Backoff = g.waits.backoff.first * 4
-	// Fetched bytes are compressed, held ones are not: an eighth leaves room for that.
-	cc.Fetch.MaxBytes = int32(max(64<<10, min(buffer/8, 50<<20)))
+	// What is fetched is compressed and what is held is not, and a fetch that is under
+	// way when a partition is paused still comes, from each broker.
+	cc.Fetch.MaxBytes = int32(max(64<<10, min(buffer/32, 50<<20)))
 	cc.Fetch.Default = min(1<<20, cc.Fetch.MaxBytes)
 	cc.Offsets.Initial = sarama.OffsetOldest
 	cc.Offsets.AutoCommit.Enable = true

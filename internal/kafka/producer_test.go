@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -418,4 +419,58 @@ func TestCloseWithSilentBroker(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("close still waits for the broker")
 	}
+}
+
+// A record that was stored although its answer said nothing, and is refused when it
+// is sent again, does not make the broker take the next one for its copy.
+func TestRefusedAfterMaybeStored(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	k.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord},
+	)
+	s := newSink(t)
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), produceOptions(), s)
+	f := newFeeder(t, p)
+	f.add("logs", 0, 10)
+	drain(t, p)
+	f.add("logs", 0, 10)
+	drain(t, p)
+	if acked, refused := s.counts(); acked != 1 || refused != 1 || !errors.Is(s.refused[0], ErrInvalidRecord) {
+		t.Errorf("acked %d, refused %v, want 1 and one %v", acked, s.refused, ErrInvalidRecord)
+	}
+	if got := stored(t, k.ListenAddrs(), "logs")[0]; len(got) != 2 || string(got[1].Value[:2]) != "1:" {
+		t.Errorf("stored %d records, want 2, the last one number 1", len(got))
+	}
+}
+
+// Only the record that the broker refuses comes back; its neighbours are stored.
+func TestInvalidRecordIsFound(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	bad := func(r kmsg.Request) bool {
+		for _, rt := range r.(*kmsg.ProduceRequest).Topics {
+			for _, rp := range rt.Partitions {
+				if bytes.Contains(rp.Records, []byte("17:")) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, When: bad})
+	o := produceOptions()
+	o.Compression = "none"
+	s := newSink(t)
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), o, s)
+	f := newFeeder(t, p)
+	for range 100 {
+		f.add("logs", 0, 10)
+	}
+	drain(t, p)
+	if acked, refused := s.counts(); acked != 99 || refused != 1 || !errors.Is(s.refused[0], ErrInvalidRecord) {
+		t.Errorf("acked %d, refused %v, want 99 and one %v", acked, s.refused, ErrInvalidRecord)
+	}
+	f.wantStored(k.ListenAddrs(), 17)
 }
