@@ -169,7 +169,7 @@ var (
 	statsdName  = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 	legalName   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 	placeholder = regexp.MustCompile(`\{[^{}]*\}`)
-	dateParts   = regexp.MustCompile(`^(yyyy|yyyy[._-]?MM|yyyy[._-]?MM[._-]?dd|yyyy[._-]?MM[._-]?dd[._-]?HH)$`)
+	dateParts   = regexp.MustCompile(`^(yyyy|MM|dd|HH)([._-]?(yyyy|MM|dd|HH))*$`)
 )
 
 // word checks a name that goes into events and metrics.
@@ -472,6 +472,8 @@ func (k *checker) index(key, s string) {
 	switch {
 	case s == "":
 		k.fail(key, "missing: name an index, such as sluice-{yyyy.MM.dd}")
+	case s[0] == '{':
+		k.fail(key, "expected a fixed text first, by which the index template finds its indices, got %s", k.show(key, s))
 	case fixed != strings.ToLower(fixed):
 		k.fail(key, "expected lower case outside of { }, got %s", k.show(key, s))
 	case strings.ContainsAny(fixed, "\\/*?\"<>| ,#:"):

@@ -143,7 +143,7 @@ func TestValidate(t *testing.T) {
 	f("indexer", output(func(o *Output) { o.Bulk.RetryMax = Duration(time.Millisecond) }), "indexer.outputs[0].bulk.retry_max: expected at least retry_initial (500ms), got 1ms")
 	f("indexer", output(func(o *Output) { o.Template.Shards = 0 }), "indexer.outputs[0].template.shards: expected at least 1, got 0")
 	f("indexer", output(func(o *Output) { o.Template.DeleteAfter = 0 }))
-	for _, good := range []string{"a", "logs-{dc}-{yyyy.MM}", "{dataset}-{app}-{yyyy-MM-dd}", "x-{yyyy}"} {
+	for _, good := range []string{"a", "logs-{dc}-{yyyy.MM}", "x-{dataset}-{app}-{yyyy-MM-dd}", "x-{yyyy}", "x-{dd}"} {
 		f("indexer", output(func(o *Output) { o.Index = good }))
 	}
 	for bad, want := range map[string]string{
@@ -153,7 +153,8 @@ func TestValidate(t *testing.T) {
 		"_a":                 "an index name cannot start with _",
 		"logs-{host}":        `"{host}" is no placeholder; known here are {yyyy.MM.dd}, {dc}, {dataset}, {app}`,
 		"logs-{YYYY.MM.dd}":  `"{YYYY.MM.dd}" is no placeholder`,
-		"logs-{dd}":          `"{dd}" is no placeholder`,
+		"logs-{yMd}":         `"{yMd}" is no placeholder`,
+		"{dc}-logs":          "expected a fixed text first",
 		"logs-{yyyy.MM.dd":   "{ and } do not match",
 		"logs-{{yyyy.MM.dd}": "{ and } do not match",
 	} {
