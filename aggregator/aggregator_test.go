@@ -159,8 +159,8 @@ func (s *site) figure(name string) float64 {
 
 func (s *site) wantFigures(in, out, dead, returned, inFlight float64) {
 	s.t.Helper()
-	got := []float64{s.figure("relay_records_in_total"), s.figure("relay_records_out_total"), s.figure("relay_records_dead_total"),
-		s.figure("relay_records_returned_total"), s.figure("relay_in_flight")}
+	got := []float64{s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total"), s.figure("aggregator_records_dead_total"),
+		s.figure("aggregator_records_returned_total"), s.figure("aggregator_in_flight")}
 	if want := []float64{in, out, dead, returned, inFlight}; !slices.Equal(got, want) {
 		s.t.Errorf("in, out, dead, returned, in flight = %v, want %v", got, want)
 	}
@@ -169,8 +169,8 @@ func (s *site) wantFigures(in, out, dead, returned, inFlight float64) {
 // wantSum checks that every record is accounted for.
 func (s *site) wantSum() {
 	s.t.Helper()
-	in, rest := s.figure("relay_records_in_total"), s.figure("relay_records_out_total")+s.figure("relay_records_dead_total")+
-		s.figure("relay_records_returned_total")+s.figure("relay_in_flight")
+	in, rest := s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total")+s.figure("aggregator_records_dead_total")+
+		s.figure("aggregator_records_returned_total")+s.figure("aggregator_in_flight")
 	if in != rest {
 		s.t.Errorf("in is %v, all else adds up to %v", in, rest)
 	}
@@ -224,7 +224,7 @@ func (s *site) await(what string, true func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("waited in vain until %s\nin %v, out %v, in flight %v\n%s", what, s.figure("relay_records_in_total"), s.figure("relay_records_out_total"), s.figure("relay_in_flight"), &s.log)
+			s.t.Fatalf("waited in vain until %s\nin %v, out %v, in flight %v\n%s", what, s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total"), s.figure("aggregator_in_flight"), &s.log)
 		}
 	}
 }
@@ -369,7 +369,7 @@ func TestOffsetIsMarkedOnlyAfterTheTargetAcknowledged(t *testing.T) {
 	if err := withheld.Wait(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	s.await("300 records are out", func() bool { return s.figure("relay_records_out_total") == 300 })
+	s.await("300 records are out", func() bool { return s.figure("aggregator_records_out_total") == 300 })
 	s.wantFigures(400, 300, 0, 0, 100)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -395,13 +395,13 @@ func TestTargetAwayThenEverythingArrives(t *testing.T) {
 	s.put("dc1", records("dc1", 1000)...)
 	s.gates["central"].set(true)
 	stop := s.run()
-	s.await("records are taken", func() bool { return s.figure("relay_records_in_total") == 1000 })
+	s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 1000 })
 	s.wantFigures(1000, 0, 0, 0, 1000)
 	s.gates["central"].set(false)
 	s.take("central", "logs", 1000)
 	s.gates["central"].set(true) // once more, with a connection to break
 	s.put("dc1", records("dc1", 1000)...)
-	s.await("records are taken", func() bool { return s.figure("relay_records_in_total") == 2000 })
+	s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 2000 })
 	s.gates["central"].set(false)
 	s.take("central", "logs", 2000)
 	if err := stop(); err != nil {
@@ -428,7 +428,7 @@ func TestStopWithServersAway(t *testing.T) {
 				s.gates["central"].set(true)
 			}
 			stop := s.run()
-			s.await("records are taken", func() bool { return s.figure("relay_records_in_total") == 500 })
+			s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 500 })
 			for _, name := range away {
 				s.gates[name].set(true)
 			}
@@ -491,8 +491,8 @@ func TestPartitionWithoutLeaderHoldsUpNoOther(t *testing.T) {
 	withheld := s.clusters["central"].Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "logs", Partitions: []int32{1}, Err: kerr.NotLeaderForPartition, Count: -1})
 	s.put("dc1", records("dc1", 16_000)...) // of which 4000 cannot go out, which is more than the buffer takes
 	stop := s.run()
-	s.await("three of four partitions are out", func() bool { return s.figure("relay_records_out_total") == 12_000 })
-	if got := s.figure("relay_in_flight"); got == 0 || withheld.Hits() == 0 {
+	s.await("three of four partitions are out", func() bool { return s.figure("aggregator_records_out_total") == 12_000 })
+	if got := s.figure("aggregator_in_flight"); got == 0 || withheld.Hits() == 0 {
 		t.Errorf("nothing was withheld: %v in flight, %d refusals", got, withheld.Hits())
 	}
 	if err := stop(); err != nil {
@@ -502,26 +502,31 @@ func TestPartitionWithoutLeaderHoldsUpNoOther(t *testing.T) {
 }
 
 // lettersOf gathers the dead letters' values by the offset they had, in order.
-func lettersOf(t *testing.T, rs []*kgo.Record) (values map[string][]byte, pieces []string) {
+func lettersOf(t *testing.T, rs []*kgo.Record) (values map[string][]byte, parts []string) {
 	values = map[string][]byte{}
 	for _, r := range rs {
 		h := map[string]string{}
 		for _, x := range r.Headers {
 			h[x.Key] = string(x.Value)
 		}
-		if h["sluice.dead.cluster"] != "dc1" || h["sluice.dead.topic"] != "logs" || h["sluice.dead.partition"] != "1" ||
-			h["sluice.dead.target"] != "logs" || h["sluice.dead.reason"] == "" || h["app"] != "big" || h["dc"] != "dc1" || string(r.Key) != "k" {
+		if h["dead.cluster"] != "dc1" || h["dead.topic"] != "logs" || h["dead.partition"] != "1" ||
+			h["dead.target"] != "logs" || h["dead.reason"] == "" || h["app"] != "big" || h["dc"] != "dc1" || string(r.Key) != "k" {
 			t.Errorf("dead letter with key %q, headers %q", r.Key, h)
 		}
-		o := h["sluice.dead.offset"]
+		if at, err := time.Parse(time.RFC3339Nano, h["dead.record_time"]); err != nil || !at.Equal(bigTime) || !r.Timestamp.After(bigTime) {
+			t.Errorf("dead letter of time %v, header dead.record_time %q: %v", r.Timestamp, h["dead.record_time"], err)
+		}
+		o := h["dead.offset"]
 		values[o] = append(values[o], r.Value...)
-		pieces = append(pieces, h["sluice.dead.piece"])
+		parts = append(parts, h["dead.part"])
 	}
-	return values, pieces
+	return values, parts
 }
 
+var bigTime = time.UnixMilli(1_600_000_000_123)
+
 func bigRecord(n int) *kgo.Record {
-	r := &kgo.Record{Key: []byte("k"), Value: make([]byte, n), Partition: 1, Headers: []kgo.RecordHeader{{Key: "app", Value: []byte("big")}}}
+	r := &kgo.Record{Timestamp: bigTime, Key: []byte("k"), Value: make([]byte, n), Partition: 1, Headers: []kgo.RecordHeader{{Key: "app", Value: []byte("big")}}}
 	rand.Read(r.Value)
 	return r
 }
@@ -529,7 +534,7 @@ func bigRecord(n int) *kgo.Record {
 // A record that the target refuses for ever is in the dead-letter topic with its
 // bytes and the reason, and those behind it go on.
 func TestRefusedRecordIsDeadLettered(t *testing.T) {
-	f := func(name, limit string, wantPieces ...string) {
+	f := func(name, limit string, wantParts ...string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, 1, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "100000"}))
@@ -543,14 +548,14 @@ func TestRefusedRecordIsDeadLettered(t *testing.T) {
 			s.put("dc1", append(rs[:40:40], append([]*kgo.Record{big}, rs[40:]...)...)...)
 			stop := s.run()
 			got := s.take("central", "logs", 100)
-			letters := s.take("central", "sluice-dead", len(wantPieces))
-			s.await("the partition is finished", func() bool { return s.figure("relay_in_flight") == 0 })
+			letters := s.take("central", "sluice-dead", len(wantParts))
+			s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight") == 0 })
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
-			values, pieces := lettersOf(t, letters)
-			if len(values) != 1 || !bytes.Equal(values["10"], big.Value) || !slices.Equal(pieces, wantPieces) {
-				t.Errorf("dead letters of %d records in pieces %q, want 1 in %q with its bytes", len(values), pieces, wantPieces)
+			values, parts := lettersOf(t, letters)
+			if len(values) != 1 || !bytes.Equal(values["10"], big.Value) || !slices.Equal(parts, wantParts) {
+				t.Errorf("dead letters of %d records in parts %q, want 1 in %q with its bytes", len(values), parts, wantParts)
 			}
 			if len(got) != 100 {
 				t.Errorf("%d records arrived, want 100", len(got))
@@ -565,7 +570,7 @@ func TestRefusedRecordIsDeadLettered(t *testing.T) {
 		})
 	}
 	f("whole", "1000000", "")
-	f("pieces", "", "1/4", "2/4", "3/4", "4/4")
+	f("parts", "", "0-65536/200000", "65536-131072/200000", "131072-196608/200000", "196608-200000/200000")
 }
 
 // A record that nobody takes holds its partition, and no other; nothing passes it.
@@ -577,9 +582,9 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 	rs := records("dc1", 40)
 	s.put("dc1", append(rs, big)...)
 	stop := s.run()
-	s.await("the partition is held", func() bool { return s.figure("relay_records_held") == 1 })
+	s.await("the partition is held", func() bool { return s.figure("aggregator_records_held") == 1 })
 	s.put("dc1", records("dc1", 40)...)
-	s.await("the others go on", func() bool { return s.figure("relay_records_out_total") == 70 })
+	s.await("the others go on", func() bool { return s.figure("aggregator_records_out_total") == 70 })
 	s.wantFigures(71, 70, 0, 0, 1)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -599,7 +604,7 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 	stop = s.run()
 	s.take("central", "logs", 80)
 	values, _ := lettersOf(t, s.take("central", "sluice-dead", 4))
-	s.await("the partition is finished", func() bool { return s.figure("relay_in_flight") == 0 })
+	s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight") == 0 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -694,13 +699,13 @@ func BenchmarkRelay(b *testing.B) {
 	b.SetBytes(size)
 	b.ReportAllocs()
 	stop := s.run()
-	s.await("the first records are out", func() bool { return s.figure("relay_records_out_total") > 0 })
+	s.await("the first records are out", func() bool { return s.figure("aggregator_records_out_total") > 0 })
 	b.ResetTimer()
-	from := s.figure("relay_records_out_total")
+	from := s.figure("aggregator_records_out_total")
 	var n float64
 	for n < float64(b.N) {
 		time.Sleep(time.Millisecond)
-		n = s.figure("relay_records_out_total") - from
+		n = s.figure("aggregator_records_out_total") - from
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/record")

@@ -12,9 +12,23 @@ import (
 	"github.com/sluicelog/sluice/internal/kafka"
 )
 
-// A record that does not fit the dead-letter topic whole is stored there in pieces
-// of this size: far below any broker's limit.
-const pieceSize = 64 << 10
+// Headers of a dead letter, behind those of the record itself, whose key and value it
+// has. The indexer's letters use the same names for the same things.
+const (
+	deadReason     = "dead.reason"      // why the target refused it
+	deadCluster    = "dead.cluster"     // where it was read: cluster as configured,
+	deadTopic      = "dead.topic"       // topic,
+	deadPartition  = "dead.partition"   // partition
+	deadOffset     = "dead.offset"      // and offset
+	deadTarget     = "dead.target"      // topic that refused it
+	deadTime       = "dead.time"        // when, RFC 3339
+	deadRecordTime = "dead.record_time" // the record's own timestamp, RFC 3339
+	deadPart       = "dead.part"        // 0-65536/200000: bytes of the value, where it is stored in parts
+)
+
+// A record that does not fit the dead-letter topic whole is stored there in parts of
+// this size: far below any broker's limit.
+const partSize = 64 << 10
 
 // A record that the dead-letter topic refuses as well is tried again this often,
 // since an operator may have raised a limit.
@@ -28,11 +42,11 @@ type letter struct {
 	topic  string // that refused it
 	reason error
 
-	cut  bool // into pieces; changed only between two sendings
+	cut  bool // into parts; changed only between two sendings
 	held bool // refused by the dead-letter topic too; changed only between two sendings
 
-	left    int   // pieces not yet answered; guarded by morgue.mu
-	refused error // of a piece; guarded by morgue.mu
+	left    int   // parts not yet answered; guarded by morgue.mu
+	refused error // of a part; guarded by morgue.mu
 }
 
 // morgue stores refused records in the dead-letter topic, one after the other. A
@@ -129,7 +143,7 @@ func (m *morgue) sweep() {
 	}
 }
 
-// send appends the letter, whole or in pieces; done is told of each.
+// send appends the letter, whole or in parts; done is told of each.
 func (m *morgue) send(ctx context.Context, l *letter) {
 	if !m.ensured { // where brokers create no topics by themselves
 		if err := kafka.EnsureTopic(ctx, m.target, m.topic, 0, 0); err != nil && ctx.Err() == nil {
@@ -154,36 +168,40 @@ func (m *morgue) send(ctx context.Context, l *letter) {
 	}
 }
 
-// records is the letter as it is stored: the record as it was, with headers in front
-// that say where it came from and why it is here.
+// records is the letter as it is stored: the record as it was, with headers behind its
+// own that say where it came from and why it is here. Its time is now, since retention
+// would delete an old one at once.
 func (l *letter) records() []kafka.Record {
 	h := func(key, value string) kafka.Header { return kafka.Header{Key: []byte(key), Value: []byte(value)} }
-	c := l.flow.claim
-	origin := []kafka.Header{
-		h("sluice.dead.reason", l.reason.Error()),
-		h("sluice.dead.cluster", l.flow.source.cfg.Kafka),
-		h("sluice.dead.topic", c.Topic()),
-		h("sluice.dead.partition", strconv.Itoa(int(c.Partition()))),
-		h("sluice.dead.offset", strconv.FormatInt(l.offset, 10)),
-		h("sluice.dead.target", l.topic),
-	}
+	c, now := l.flow.claim, time.Now()
+	reason := l.reason.Error()
 	whole := l.record
-	whole.Headers = slices.Concat(origin, l.record.Headers)
+	whole.Time = now
+	whole.Headers = slices.Concat(l.record.Headers, []kafka.Header{
+		h(deadReason, reason[:min(len(reason), 1024)]),
+		h(deadCluster, l.flow.source.cfg.Kafka),
+		h(deadTopic, c.Topic()),
+		h(deadPartition, strconv.Itoa(int(c.Partition()))),
+		h(deadOffset, strconv.FormatInt(l.offset, 10)),
+		h(deadTarget, l.topic),
+		h(deadTime, now.UTC().Format(time.RFC3339Nano)),
+		h(deadRecordTime, l.record.Time.UTC().Format(time.RFC3339Nano)),
+	})
 	if !l.cut {
 		return []kafka.Record{whole}
 	}
-	var pieces []kafka.Record
-	parts := slices.Collect(slices.Chunk(l.record.Value, pieceSize))
-	for i, part := range parts {
-		p := whole
-		p.Value = part
-		p.Headers = slices.Concat(origin, []kafka.Header{h("sluice.dead.piece", fmt.Sprintf("%d/%d", i+1, len(parts)))}, l.record.Headers)
-		pieces = append(pieces, p)
+	var parts []kafka.Record
+	size := len(l.record.Value)
+	for from := 0; from < size; from += partSize {
+		p, to := whole, min(from+partSize, size)
+		p.Value = l.record.Value[from:to]
+		p.Headers = slices.Concat(whole.Headers, []kafka.Header{h(deadPart, fmt.Sprintf("%d-%d/%d", from, to, size))})
+		parts = append(parts, p)
 	}
-	return pieces
+	return parts
 }
 
-// done is told that a piece of the letter was stored, or refused.
+// done is told that a part of the letter was stored, or refused.
 func (m *morgue) done(l *letter, err error) {
 	m.mu.Lock()
 	if err != nil {
@@ -199,7 +217,7 @@ func (m *morgue) done(l *letter, err error) {
 		m.release(l)
 		l.flow.dead.Inc()
 		l.flow.finish(1, size(&l.record), 1)
-	case errors.Is(err, kafka.ErrTooLarge) && !l.cut && len(l.record.Value) > pieceSize:
+	case errors.Is(err, kafka.ErrTooLarge) && !l.cut && len(l.record.Value) > partSize:
 		l.cut = true
 		m.requeue(l)
 	default:

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -40,7 +39,7 @@ type Def struct {
 	Help   string
 	Labels []string
 
-	from string // name of the package that declared it
+	from string // name of the package that declared it; empty for tests
 }
 
 var (
@@ -50,8 +49,8 @@ var (
 
 func declare(kind Kind, name, unit, help string, labels []string) *Def {
 	d := &Def{Name: name, Kind: kind, Unit: unit, Help: help, Labels: labels}
-	if _, file, _, ok := runtime.Caller(2); ok {
-		d.from = path.Base(path.Dir(filepath.ToSlash(file)))
+	if _, file, _, ok := runtime.Caller(2); ok && !strings.HasSuffix(file, "_test.go") {
+		d.from = path.Base(path.Dir(file)) // with slashes on every system
 	}
 	defsMu.Lock()
 	defer defsMu.Unlock()

@@ -32,6 +32,9 @@ func Reference() string {
 	by := map[string][]*Def{}
 	var packages []string
 	for _, d := range Defs() {
+		if d.from == "" {
+			continue
+		}
 		if by[d.from] == nil {
 			packages = append(packages, d.from)
 		}
