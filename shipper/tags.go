@@ -1,0 +1,166 @@
+package shipper
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/schemas"
+)
+
+// container is what is known of a container; it is kept with the positions, so that its
+// files can be followed when the Docker daemon is away at start.
+type container struct {
+	ID      string         `json:"id"`
+	Path    string         `json:"path"` // of its log, for us
+	Running bool           `json:"running"`
+	Info    schemas.Source `json:"info"` // what Docker says, without what our configuration adds
+}
+
+// source is what every event of the container says.
+func (c *container) source(host string, cfg *config.Shipper) schemas.Source {
+	s := c.Info
+	s.Path, s.ContainerID, s.Host = c.Path, c.ID, host
+	s.Labels = merge(cfg.Labels, s.Labels)
+	s.Dataset = cfg.Docker.Dataset
+	return s
+}
+
+// Environment variables with fields of their own. Mesos sets the first of each pair in
+// containers of the Docker containerizer, Marathon and Chronos theirs.
+const (
+	envTask       = "MESOS_TASK_ID"
+	envFramework  = "MESOS_FRAMEWORK_ID"
+	envExecutor   = "MESOS_EXECUTOR_ID"
+	envAgent      = "MESOS_AGENT_ID"
+	envSlave      = "MESOS_SLAVE_ID" // before Mesos 1.0
+	envApp        = "MARATHON_APP_ID"
+	envAppVersion = "MARATHON_APP_VERSION"
+	envAppLabel   = "MARATHON_APP_LABEL_"
+	envChronos    = "CHRONOS_JOB_NAME"
+	envLogspout   = "LOGSPOUT"
+
+	labelCompose = "com.docker.compose.service"
+	labelSwarm   = "com.docker.swarm.service.name"
+	labelVersion = "org.opencontainers.image.version"
+	labelEnabled = "co.elastic.logs/enabled"
+)
+
+// describe gathers the fields of a container from its name, image, environment and
+// labels.
+func describe(name, image string, env []string, labels map[string]string, cfg *config.Docker) schemas.Source {
+	s := schemas.Source{ContainerName: name, Image: image, ServiceVersion: labels[labelVersion]}
+	values := map[string]string{}
+	for _, e := range env {
+		k, v, _ := strings.Cut(e, "=")
+		values[k] = v
+	}
+	s.TaskID, s.FrameworkID, s.ExecutorID = values[envTask], values[envFramework], values[envExecutor]
+	s.Agent = first(values[envAgent], values[envSlave])
+	s.AppID, s.AppVersion, s.ChronosJob = values[envApp], values[envAppVersion], values[envChronos]
+	for k, v := range values {
+		switch k {
+		case envTask, envFramework, envExecutor, envAgent, envSlave, envApp, envAppVersion, envChronos:
+			continue
+		}
+		if v == "" || !matchNames(cfg.FieldsFromEnv, k) {
+			continue
+		}
+		if s.Labels == nil {
+			s.Labels = map[string]string{}
+		}
+		s.Labels[dedot(strings.ToLower(strings.TrimPrefix(k, envAppLabel)))] = v
+	}
+	for k, v := range labels {
+		if matchNames(cfg.FieldsFromLabels, k) {
+			if s.ContainerLabels == nil {
+				s.ContainerLabels = map[string]string{}
+			}
+			s.ContainerLabels[dedot(k)] = v
+		}
+	}
+	s.ServiceName = service(&s, labels)
+	return s
+}
+
+// mesosName is a container name of Mesos: it says nothing to people.
+var mesosName = regexp.MustCompile(`^mesos-[0-9a-f]{8}-`)
+
+// service is what people call what runs in the container.
+func service(s *schemas.Source, labels map[string]string) string {
+	name := s.ContainerName
+	if mesosName.MatchString(name) {
+		name = ""
+	}
+	app := path.Base(s.AppID)
+	if app == "." || app == "/" {
+		app = ""
+	}
+	return first(app, s.ChronosJob, labels[labelCompose], labels[labelSwarm], name, imageName(s.Image))
+}
+
+// imageName is web of registry:5000/team/web:1.2@sha256:...
+func imageName(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	image = image[strings.LastIndexByte(image, '/')+1:]
+	image, _, _ = strings.Cut(image, ":")
+	return image
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// dedot keeps Elasticsearch from taking a.b for an object a.
+func dedot(name string) string { return strings.ReplaceAll(name, ".", "_") }
+
+// optedOut tells whether a container asks not to be followed, in the words of Filebeat
+// or logspout.
+func optedOut(env []string, labels map[string]string) bool {
+	if strings.EqualFold(labels[labelEnabled], "false") {
+		return true
+	}
+	for _, e := range env {
+		if k, v, _ := strings.Cut(e, "="); k == envLogspout && strings.EqualFold(v, "ignore") {
+			return true
+		}
+	}
+	return false
+}
+
+// matchNames tells whether a name is listed; * stands for any text, also with dots and
+// slashes.
+func matchNames(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if matchName(p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchName(pattern, name string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, head) {
+		return false
+	}
+	name = name[len(head):]
+	if rest == "" {
+		return true
+	}
+	for i := range len(name) + 1 {
+		if matchName(rest, name[i:]) {
+			return true
+		}
+	}
+	return false
+}
