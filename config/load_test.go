@@ -237,6 +237,7 @@ func TestErrors(t *testing.T) {
 	f("admin: {pprof: yes}\n", `f.yaml:1:16: admin.pprof: expected true or false, got "yes"`)
 	f("shipper: {produce: {batch_records: 4k}}\n", `f.yaml:1:36: shipper.produce.batch_records: expected a whole number, got "4k"`)
 	f("shipper: {produce: {batch_records: '${PASSWORD}'}}\n", `f.yaml:1:36: shipper.produce.batch_records: expected a whole number, got "${PASSWORD}"`)
+	f("statsd: {address: '${PASSWORD}'}\n", `f.yaml:1:19: statsd.address: expected host:port, got "${PASSWORD}"`)
 	f("dc: !!str a\n", "f.yaml:1:5: dc: YAML tags such as !!str are not supported; quote a value to make it a string")
 	f("dc: *a\n", "f.yaml:1:5: dc: no anchor &a above")
 	f("log: &l {level: *l}\n", "f.yaml:1:17: log.level: no anchor &l above")
