@@ -14,6 +14,9 @@ import (
 // commands are those of the command line, in the order of the help text.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		shipperCommand(),
+		aggregatorCommand(),
+		indexerCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),

@@ -83,11 +83,13 @@ func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages
 		log := log.With("role", s.role)
 		log.Info("started", "version", version, "host", cfg.Host, "dc", cfg.DC, "admin", server.Addr())
 		group.Go(func() error {
-			if err := s.run(ctx, cfg, log, regs[i], states[i]); err != nil {
-				return fmt.Errorf("%s: %w", s.role, err)
+			err := s.run(ctx, cfg, log, regs[i], states[i])
+			if err == nil {
+				log.Info("stopped")
+			} else if !strings.HasPrefix(err.Error(), s.role) { // as keys do, shipper.kafka
+				err = fmt.Errorf("%s: %w", s.role, err)
 			}
-			log.Info("stopped")
-			return nil
+			return err
 		})
 	}
 	release := context.AfterFunc(ctx, func() {
