@@ -189,6 +189,10 @@ func (d *Def) full() string {
 	return "sluice_" + d.Name
 }
 
+// short is the name without that of the stage that declared it, which statsd's prefix
+// says already.
+func (d *Def) short() string { return strings.TrimPrefix(d.Name, d.from+"_") }
+
 // vec is the definition as the Prometheus library wants it.
 func (d *Def) vec(constant prometheus.Labels) prometheus.Collector {
 	name, help := d.full(), fmt.Sprintf("%s (%s)", d.Help, d.Unit)

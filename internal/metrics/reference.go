@@ -54,7 +54,7 @@ func Reference() string {
 }
 
 func (d *Def) statsdName() string {
-	name := d.Name
+	name := d.short()
 	for _, l := range d.Labels {
 		name += ".<" + l + ">"
 	}

@@ -246,7 +246,7 @@ func (s *Statsd) name(d *Def, full string, m *dto.Metric) (name string, tags []s
 	name = clean(full, "")
 	labels := slices.Clone(m.Label)
 	if d != nil { // as declared, not as Prometheus sorts them
-		name = d.Name
+		name = d.short()
 		slices.SortStableFunc(labels, func(a, b *dto.LabelPair) int {
 			return cmp.Compare(slices.Index(d.Labels, a.GetName()), slices.Index(d.Labels, b.GetName()))
 		})
