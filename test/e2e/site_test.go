@@ -1,0 +1,306 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/test/servers"
+)
+
+const (
+	hostName        = "l-agent1.ops.dc1"
+	shutdownTimeout = 8 * time.Second
+)
+
+// site is a small real site: all servers, the configuration that serves the three
+// roles, and the binaries under test.
+type site struct {
+	dir      string
+	bin      string // sluice
+	writer   string
+	config   string
+	dc1      *servers.KafkaCluster
+	central  *servers.KafkaCluster
+	es       *servers.ElasticsearchNode
+	docker   *servers.DockerDaemon
+	statsd   *servers.StatsdServer
+	adminFor map[string]int // port by role
+}
+
+// newSite starts everything, all at the same time, and stops it when the test ends.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e") // t.TempDir's path is too long for a unix socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("kept for a look: %s", dir)
+			return
+		}
+		os.RemoveAll(dir)
+	})
+	s := &site{dir: dir, bin: filepath.Join(dir, "sluice"), writer: filepath.Join(dir, "writer"), config: filepath.Join(dir, "sluice.yaml"), adminFor: map[string]int{}}
+	start := time.Now()
+	kafka := servers.KafkaOptions{Properties: []string{"num.partitions=4", "message.max.bytes=4194304", "replica.fetch.max.bytes=4194304", "log.flush.interval.messages=1000000"}}
+	tasks := map[string]func(context.Context) error{
+		"build": func(ctx context.Context) error {
+			return errors.Join(build(ctx, s.bin, "../.."), build(ctx, s.writer, "./writer"))
+		},
+		"kafka dc1": func(ctx context.Context) (err error) {
+			s.dc1, err = servers.StartKafka(ctx, filepath.Join(dir, "k1"), kafka)
+			return err
+		},
+		"kafka central": func(ctx context.Context) (err error) {
+			s.central, err = servers.StartKafka(ctx, filepath.Join(dir, "k2"), kafka)
+			return err
+		},
+		"elasticsearch": func(ctx context.Context) (err error) {
+			s.es, err = servers.StartElasticsearch(ctx, filepath.Join(dir, "es"), servers.ElasticsearchOptions{})
+			return err
+		},
+		"statsd": func(ctx context.Context) (err error) {
+			s.statsd, err = servers.StartStatsd(ctx, filepath.Join(dir, "statsd"), servers.StatsdOptions{})
+			return err
+		},
+		"docker": func(ctx context.Context) (err error) {
+			s.docker, err = servers.StartDocker(ctx, filepath.Join(dir, "d"), servers.DockerOptions{
+				Args: []string{"--log-driver=json-file", "--log-opt=max-size=2m", "--log-opt=max-file=5"},
+			})
+			return err
+		},
+	}
+	errs := make(chan error, len(tasks))
+	var wg sync.WaitGroup
+	for name, task := range tasks {
+		wg.Go(func() {
+			if err := task(t.Context()); err != nil {
+				errs <- fmt.Errorf("%s: %w", name, err)
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	t.Cleanup(s.stop)
+	for err := range errs {
+		t.Error(err)
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	s.writeConfig(t)
+	t.Logf("the site is up after %v", time.Since(start).Round(time.Second))
+	return s
+}
+
+func (s *site) stop() {
+	var wg sync.WaitGroup
+	for _, stop := range []func(){
+		func() { s.dc1.Kill() }, func() { s.central.Kill() }, func() { s.es.Kill() }, func() { s.statsd.Kill() }, func() { s.docker.Stop() },
+	} {
+		wg.Go(func() {
+			defer func() { recover() }() // a server that never started is nil
+			stop()
+		})
+	}
+	wg.Wait()
+}
+
+func build(ctx context.Context, out, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", pkg, err, text)
+	}
+	return nil
+}
+
+func (s *site) writeConfig(t *testing.T) {
+	t.Helper()
+	ports, err := servers.FreePorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, role := range []string{"shipper", "aggregator", "indexer"} {
+		s.adminFor[role] = ports[i]
+	}
+	text := fmt.Sprintf(`
+host: %s
+dc: dc1
+data_dir: %s
+shutdown_timeout: %v
+admin: {listen: "127.0.0.1:${ADMIN_PORT}"}
+statsd: {address: %s, interval: 1s}
+kafka:
+  dc1: {brokers: [%s]}
+  central: {brokers: [%s]}
+shipper:
+  kafka: dc1
+  topic: logs
+  docker:
+    enabled: true
+    endpoint: unix://%s
+    file_prefix: true
+    list_interval: 5s
+aggregator:
+  sources: [{kafka: dc1, topics: [logs], group: sluice-aggregator}]
+  target: {kafka: central, topic: "{topic}"}
+  consume: {session_timeout: 6s}
+indexer:
+  kafka: central
+  topics: [logs]
+  event_original: true
+  consume: {session_timeout: 6s}
+  outputs:
+    - name: online
+      elasticsearch: {hosts: ["%s"]}
+      template: {replicas: 0}
+`, hostName, filepath.Join(s.dir, "data"), shutdownTimeout, s.statsd.Addr,
+		strings.Join(s.dc1.Brokers, ","), strings.Join(s.central.Brokers, ","), s.docker.Socket, s.es.URL)
+	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sluice runs a command of the binary to its end and returns what it printed.
+func (s *site) sluice(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), s.bin, append(args, "-c", s.config)...)
+	cmd.Env = append(os.Environ(), "ADMIN_PORT=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("sluice %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// stage is one role as a process that can be killed and started again.
+type stage struct {
+	site *site
+	role string
+	log  *os.File
+
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+func (s *site) stage(t *testing.T, role string) *stage {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, role+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &stage{site: s, role: role, log: log}
+	g.start(t)
+	t.Cleanup(func() {
+		g.kill()
+		log.Close()
+		if t.Failed() {
+			text, _ := os.ReadFile(log.Name())
+			t.Logf("the last of %s's log:\n%s", role, text[max(0, len(text)-4000):])
+		}
+	})
+	return g
+}
+
+func (g *stage) start(t *testing.T) {
+	t.Helper()
+	fmt.Fprintf(g.log, "--- start at %s\n", time.Now().Format(time.StampMilli))
+	cmd := exec.Command(g.site.bin, g.role, "-c", g.site.config)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("ADMIN_PORT=%d", g.site.adminFor[g.role]))
+	cmd.Stdout, cmd.Stderr = g.log, g.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // Pdeathsig fires when the thread that forked ends
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatalf("start %s: %v", g.role, err)
+	}
+	g.cmd, g.ended = cmd, ended
+}
+
+// kill is kill -9.
+func (g *stage) kill() {
+	if g.cmd == nil {
+		return
+	}
+	g.cmd.Process.Kill()
+	<-g.ended
+	g.cmd = nil
+}
+
+// stop sends SIGTERM; the stage has to exit with 0 within shutdown_timeout.
+func (g *stage) stop(t *testing.T) {
+	t.Helper()
+	start := time.Now()
+	g.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case err := <-g.ended:
+		if err != nil {
+			t.Errorf("%s after SIGTERM: %v, want exit 0", g.role, err)
+		}
+		t.Logf("%s stopped after %v", g.role, time.Since(start).Round(10*time.Millisecond))
+	case <-time.After(shutdownTimeout + 2*time.Second): // the runtime's own exit on a busy machine
+		t.Errorf("%s is still there %v after SIGTERM", g.role, time.Since(start).Round(time.Second))
+		g.cmd.Process.Kill()
+		<-g.ended
+	}
+	g.cmd = nil
+}
+
+// get reads a path of Elasticsearch or of an admin listener.
+func get(ctx context.Context, url string) ([]byte, error) { return call(ctx, http.MethodGet, url, "") }
+
+func call(ctx context.Context, method, url, body string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: %s: %.300s", method, url, resp.Status, text)
+	}
+	return text, err
+}
+
+// eventually polls until ok or the time is over; state is what it last saw.
+func eventually(t *testing.T, within time.Duration, what string, ok func() (done bool, state any)) {
+	t.Helper()
+	var state any
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		var done bool
+		if done, state = ok(); done {
+			return
+		}
+	}
+	t.Fatalf("%s: not within %v, last seen: %v", what, within, state)
+}

@@ -1,0 +1,51 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// addUp holds the counters that statsd received from each stage against the lines
+// that were written since it started.
+func (s *site) addUp(t *testing.T, lines int) {
+	t.Helper()
+	host := strings.ReplaceAll(hostName, ".", "_")
+	var counters map[string]float64
+	// sum adds a counter up over its labels.
+	sum := func(role, name string) (n float64) {
+		full := "sluice." + role + "." + host + "." + name
+		for k, v := range counters {
+			if k == full || strings.HasPrefix(k, full+".") {
+				n += v
+			}
+		}
+		return n
+	}
+	f := func(what string, got, want float64) {
+		t.Helper()
+		if got != want {
+			t.Errorf("statsd: %s: got %v, want %v", what, got, want)
+		}
+	}
+	eventually(t, 10*time.Second, "statsd's flush of the last figures", func() (bool, any) {
+		totals, err := s.statsd.Totals()
+		if err != nil {
+			return false, err
+		}
+		counters = totals.Counters
+		n := sum("indexer", "events_indexed") + sum("indexer", "events_duplicate")
+		return n >= float64(lines), n
+	})
+	want := float64(lines)
+	f("shipper made", sum("shipper", "events_made"), want)
+	f("shipper acknowledged", sum("shipper", "events_acknowledged"), want)
+	f("aggregator in", sum("aggregator", "records_in"), want)
+	f("aggregator out + dead + returned", sum("aggregator", "records_out")+sum("aggregator", "records_dead")+sum("aggregator", "records_returned"), want)
+	f("aggregator out", sum("aggregator", "records_out"), want)
+	f("indexer read", sum("indexer", "events_read"), want)
+	f("indexer indexed + duplicate + dead + returned", sum("indexer", "events_indexed")+sum("indexer", "events_duplicate")+sum("indexer", "events_dead")+sum("indexer", "events_returned"), want)
+	f("indexer indexed", sum("indexer", "events_indexed"), want)
+}
