@@ -17,6 +17,7 @@ func commands() []*cobra.Command {
 		shipperCommand(),
 		aggregatorCommand(),
 		indexerCommand(),
+		upCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),
