@@ -1,0 +1,318 @@
+package shipper
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+// fakeDaemon answers events, list, inspect and info on a unix socket, as dockerd does,
+// and writes json-file logs.
+type fakeDaemon struct {
+	t    *testing.T
+	root string
+	sock string
+
+	mu         sync.Mutex
+	containers map[string]*fakeContainer
+	streams    map[chan string]bool
+	inspects   int
+	lists      int
+	server     *http.Server
+}
+
+type fakeContainer struct {
+	ID, Name, Image, Driver string
+	Env                     []string
+	Labels                  map[string]string
+	State                   string
+}
+
+func newFakeDaemon(t *testing.T) *fakeDaemon {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dockerd") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	d := &fakeDaemon{t: t, root: filepath.Join(dir, "root"), sock: filepath.Join(dir, "s"), containers: map[string]*fakeContainer{}, streams: map[chan string]bool{}}
+	if err := os.MkdirAll(filepath.Join(d.root, "containers"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.listen()
+	t.Cleanup(d.close)
+	return d
+}
+
+func (d *fakeDaemon) listen() {
+	d.t.Helper()
+	l, err := net.Listen("unix", d.sock)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	mux.HandleFunc("GET /info", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]any{"DockerRootDir": d.root}) })
+	mux.HandleFunc("GET /containers/json", func(w http.ResponseWriter, _ *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lists++
+		list := []map[string]any{}
+		for _, c := range d.containers {
+			list = append(list, map[string]any{"Id": c.ID, "Names": []string{"/" + c.Name}, "State": c.State})
+		}
+		answer(w, list)
+	})
+	mux.HandleFunc("GET /containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.inspects++
+		c := d.containers[r.PathValue("id")]
+		if c == nil {
+			w.WriteHeader(http.StatusNotFound)
+			answer(w, map[string]any{"message": "No such container"})
+			return
+		}
+		answer(w, map[string]any{
+			"Id": c.ID, "Name": "/" + c.Name, "LogPath": d.log(c.ID),
+			"Config":     map[string]any{"Env": c.Env, "Labels": c.Labels, "Image": c.Image},
+			"HostConfig": map[string]any{"LogConfig": map[string]any{"Type": c.Driver}},
+		})
+	})
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		events := make(chan string, 100)
+		d.mu.Lock()
+		d.streams[events] = true
+		d.mu.Unlock()
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		for {
+			select {
+			case e, ok := <-events:
+				if !ok {
+					return
+				}
+				fmt.Fprintln(w, e)
+				w.(http.Flusher).Flush()
+			case <-r.Context().Done():
+				return
+			}
+		}
+	})
+	d.server = &http.Server{Handler: mux}
+	go d.server.Serve(l)
+}
+
+func (d *fakeDaemon) close() { d.server.Close() }
+
+// drop ends all event streams.
+func (d *fakeDaemon) drop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.streams {
+		close(c)
+		delete(d.streams, c)
+	}
+}
+
+func (d *fakeDaemon) event(action, id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.streams {
+		c <- fmt.Sprintf(`{"Type":"container","Action":%q,"Actor":{"ID":%q},"id":%q,"status":%q,"time":%d}`, action, id, id, action, time.Now().Unix())
+	}
+}
+
+func (d *fakeDaemon) streaming() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.streams) > 0
+}
+
+func (d *fakeDaemon) log(id string) string {
+	return filepath.Join(d.root, "containers", id, id+"-json.log")
+}
+
+func fakeID(n int) string { return fmt.Sprintf("%064x", n) }
+
+// add makes a running container with an empty log; quietly leaves the event out.
+func (d *fakeDaemon) add(c fakeContainer, quietly bool) {
+	d.t.Helper()
+	if c.Driver == "" {
+		c.Driver = "json-file"
+	}
+	if c.State == "" {
+		c.State = "running"
+	}
+	if err := os.MkdirAll(filepath.Dir(d.log(c.ID)), 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	appendTo(d.t, d.log(c.ID), "")
+	d.mu.Lock()
+	d.containers[c.ID] = &c
+	d.mu.Unlock()
+	if !quietly {
+		d.event("start", c.ID)
+	}
+}
+
+func (d *fakeDaemon) remove(id string, quietly bool) {
+	d.t.Helper()
+	d.mu.Lock()
+	delete(d.containers, id)
+	d.mu.Unlock()
+	if err := os.RemoveAll(filepath.Dir(d.log(id))); err != nil {
+		d.t.Fatal(err)
+	}
+	if !quietly {
+		d.event("die", id)
+		d.event("destroy", id)
+	}
+}
+
+// write appends a line as dockerd logs it, in pieces of 16 KiB.
+func (d *fakeDaemon) write(id, stream, line string) {
+	d.t.Helper()
+	appendTo(d.t, d.log(id), pieces16(stream, line+"\n", time.Now()))
+}
+
+func pieces16(stream, text string, at time.Time) string {
+	var b strings.Builder
+	for i := 0; ; i++ {
+		n := min(len(text), 16384)
+		b.WriteString(dockerJSON(stream, text[:n], at.Add(time.Duration(i))))
+		if text = text[n:]; text == "" {
+			return b.String()
+		}
+	}
+}
+
+func (s *site) docker() *fakeDaemon {
+	s.t.Helper()
+	d := newFakeDaemon(s.t)
+	s.cfg.Shipper.Docker.Enabled = true
+	s.cfg.Shipper.Docker.Endpoint = "unix://" + d.sock
+	s.cfg.Shipper.Docker.ListInterval = config.Duration(100 * time.Millisecond)
+	s.cfg.Shipper.Docker.Timeout = config.Duration(2 * time.Second)
+	return d
+}
+
+func TestContainersAreFollowedWithTheirTags(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	s.cfg.Shipper.Docker.FieldsFromLabels = []string{"team*"}
+	d.add(fakeContainer{ID: fakeID(1), Name: "mesos-6f2a1c34-x", Image: "registry:5000/shop/order:1.2", Labels: map[string]string{"team.name": "order", "other": "x"}, Env: []string{
+		"MESOS_TASK_ID=order.6f2a", "MARATHON_APP_ID=/prod/order", "MARATHON_APP_VERSION=2026-11-20T10:00:00Z", "MARATHON_APP_LABEL_TIER=gold", "PASSWORD=secret",
+	}}, true)
+	d.write(fakeID(1), "stdout", "before the start")
+	s.start()
+	s.wait(1)
+	d.write(fakeID(1), "stderr", "")
+	d.write(fakeID(1), "stdout", "say \"hi\" \x1b[31m<上海>")
+	s.wait(3)
+	s.until("stream", d.streaming)
+	d.add(fakeContainer{ID: fakeID(2), Name: "web", Image: "nginx"}, false)
+	d.write(fakeID(2), "stdout", "second container")
+	s.wait(4)
+	d.drop() // events are lost; the list finds it
+	d.add(fakeContainer{ID: fakeID(3), Name: "listed", Image: "nginx"}, true)
+	d.write(fakeID(3), "stdout", "third container")
+	s.wait(5)
+	e := s.only("before the start")
+	if e.Mesos["task_id"] != "order.6f2a" || e.Marathon["app_id"] != "/prod/order" || e.Marathon["version"] != "2026-11-20T10:00:00Z" || e.Service["name"] != "order" ||
+		e.Labels["tier"] != "gold" || e.Labels["dc"] != "dc1" || len(e.Labels) != 2 || e.Container.ID != fakeID(1) || e.Container.Labels["team_name"] != "order" || len(e.Container.Labels) != 1 {
+		t.Errorf("tags of %+v", e)
+	}
+	if e := s.only("second container"); e.Service["name"] != "web" || e.headers["app"] != "web" || e.Stream != "stdout" {
+		t.Errorf("tags of %+v", e)
+	}
+	s.want("before the start", "", "say \"hi\" \x1b[31m<上海>", "second container", "third container")
+}
+
+func TestShortLivedContainers(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	s.start()
+	s.until("stream", d.streaming)
+	s.until("root", func() bool { return s.counter("shipper_docker_events_total") >= 0 && !s.logged("error") })
+	time.Sleep(200 * time.Millisecond)
+	// Gone before any request about it can be answered, but its directory was seen.
+	for i := range 20 {
+		id := fakeID(100 + i)
+		d.add(fakeContainer{ID: id, Name: "short", Image: "busybox"}, false)
+		d.write(id, "stdout", fmt.Sprintf("short %d", i))
+		time.Sleep(20 * time.Millisecond)
+		d.remove(id, false)
+	}
+	s.wait(20)
+	s.until("no sources", func() bool { return s.counter("shipper_sources") == 0 })
+	if n := s.counter("shipper_files_open"); n != 0 {
+		t.Errorf("%v files open", n)
+	}
+}
+
+func TestContainersThatOptOutAreCounted(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	s.cfg.Shipper.Docker.ExcludeNames = []string{"k8s_*"}
+	for i, c := range []fakeContainer{
+		{Name: "a", Labels: map[string]string{"co.elastic.logs/enabled": "false"}},
+		{Name: "b", Env: []string{"LOGSPOUT=ignore"}},
+		{Name: "k8s_pause"},
+		{Name: "j", Driver: "journald"},
+		{Name: "ok"},
+	} {
+		c.ID = fakeID(i + 1)
+		d.add(c, true)
+		d.write(c.ID, "stdout", c.Name)
+	}
+	s.start()
+	s.wait(1)
+	s.settle()
+	s.want("ok")
+	if n := s.counter("shipper_containers_skipped_total"); n != 4 {
+		t.Errorf("%v skipped, want 4", n)
+	}
+}
+
+func TestDockerAwayIsToldAndFilesAreStillFollowed(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	d.add(fakeContainer{ID: fakeID(1), Name: "web", Image: "nginx"}, true)
+	d.write(fakeID(1), "stdout", "one")
+	s.start()
+	s.wait(1)
+	s.positionsDone()
+	d.close()
+	s.until("log of the error", func() bool { return s.logged("docker does not answer") })
+	d.write(fakeID(1), "stdout", "two")
+	s.wait(2)
+	s.stop()
+	d.write(fakeID(1), "stdout", "three")
+	s.start() // still away: what was known of the container is enough
+	d.write(fakeID(1), "stdout", "four")
+	s.wait(4)
+	if e := s.only("four"); e.Service["name"] != "web" {
+		t.Errorf("tags of %+v", e)
+	}
+	d.listen()
+	s.until("log of the recovery", func() bool { return s.logged("docker answers") })
+	d.write(fakeID(1), "stdout", "five")
+	s.wait(5)
+	s.settle()
+	if len(s.order) != 5 {
+		t.Errorf("%d records, want 5", len(s.order))
+	}
+}

@@ -1,0 +1,265 @@
+package shipper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+func TestRotationThreeTimesWithinOnePollLosesNothing(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.Poll = config.Duration(time.Second)
+	s.append("web.log", "first\n")
+	s.start()
+	s.wait(1)
+	want := []string{"first"}
+	for i := range 3 {
+		for n := 2; n > 0; n-- {
+			if _, err := os.Stat(s.path(fmt.Sprintf("web.log.%d", n))); err == nil {
+				s.rename(fmt.Sprintf("web.log.%d", n), fmt.Sprintf("web.log.%d", n+1))
+			}
+		}
+		s.append("web.log", fmt.Sprintf("end of %d\n", i))
+		s.rename("web.log", "web.log.1")
+		s.append("web.log", fmt.Sprintf("start of %d\n", i+1))
+		want = append(want, fmt.Sprintf("end of %d", i), fmt.Sprintf("start of %d", i+1))
+	}
+	s.wait(7)
+	s.want(want...)
+	s.append("web.log.1", "late, by a writer that has the old file open\n")
+	s.wait(8)
+	s.positionsDone()
+	s.settle()
+	if len(s.order) != 8 {
+		t.Errorf("%d records, want 8", len(s.order))
+	}
+}
+
+func TestRotationWhileStoppedLosesNothing(t *testing.T) {
+	s := newSite(t).plain()
+	s.append("web.log", "one\n")
+	s.start()
+	s.wait(1)
+	s.positionsDone()
+	s.stop()
+	s.append("web.log", "two\n")
+	s.rename("web.log", "web.log.1")
+	s.append("web.log", "three\n")
+	s.rename("web.log.1", "web.log.2")
+	s.rename("web.log", "web.log.1")
+	s.append("web.log", "four\n")
+	s.start()
+	s.wait(4)
+	s.settle()
+	s.want("one", "two", "three", "four")
+	if len(s.order) != 4 {
+		t.Errorf("%d records, want 4", len(s.order))
+	}
+	var order []string
+	for _, id := range s.order {
+		order = append(order, s.events[id].Message)
+	}
+	if want := []string{"one", "two", "three", "four"}; !slices.Equal(order, want) {
+		t.Errorf("order %q, want %q", order, want)
+	}
+}
+
+func TestDatedRotationLosesNothing(t *testing.T) {
+	s := newSite(t).plain()
+	s.append("web.log", "one\n")
+	s.start()
+	s.wait(1)
+	s.positionsDone()
+	s.stop()
+	s.append("web.log", "two\n")
+	s.rename("web.log", "web.log-20261121")
+	s.append("web.log", "three\n")
+	s.cfg.Shipper.Files[0].Paths = []string{s.path("*.log*")}
+	s.start()
+	s.wait(3)
+	s.settle()
+	s.want("one", "two", "three")
+	if e := s.only("two"); e.Log.File.Path != s.path("web.log") {
+		t.Errorf("path %s", e.Log.File.Path)
+	}
+}
+
+func TestTruncatedFileIsReadFromItsStart(t *testing.T) {
+	s := newSite(t).plain()
+	s.append("web.log", lines("old", 0, 100))
+	s.start()
+	s.wait(100)
+	truncate := func(content string) {
+		t.Helper()
+		f, err := os.OpenFile(s.path("web.log"), os.O_TRUNC|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString(content)
+			err = joinErr(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate("short\n")
+	s.wait(101)
+	truncate(lines("regrown over the old offset", 0, 100))
+	s.wait(201)
+	truncate("short\n") // the same line at the same place of a new generation is another line
+	s.wait(202)
+	s.positionsDone()
+	s.stop()
+	truncate(lines("while stopped", 0, 100))
+	s.start()
+	s.wait(302)
+	s.positionsDone()
+	s.stop()
+	s.start()
+	s.settle()
+	if len(s.order) != 302 {
+		t.Errorf("%d records, want 302", len(s.order))
+	}
+}
+
+func TestDeletedFileIsShippedToItsEnd(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.HoldDeleted = config.Duration(300 * time.Millisecond)
+	s.append("web.log", "one\n")
+	s.start()
+	s.wait(1)
+	f, err := os.OpenFile(s.path("web.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Remove(s.path("web.log")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString("written after the deletion\nno end"); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(3)
+	if e := s.only("no end"); !slices.Equal(e.Log.Flags, []string{"partial"}) {
+		t.Errorf("flags %q", e.Log.Flags)
+	}
+	s.until("closed file", func() bool { return s.counter("shipper_files_open") == 0 && s.counter("shipper_sources") == 0 })
+	if n := s.counter("shipper_given_up_total"); n != 0 {
+		t.Errorf("%v bytes given up", n)
+	}
+	s.append("web.log", "a new file, perhaps of the same inode\n")
+	s.wait(4)
+}
+
+func TestReusedInodeIsAnotherFile(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.HoldDeleted = config.Duration(50 * time.Millisecond)
+	s.append("a.log", "same text\n")
+	s.start()
+	s.wait(1)
+	s.positionsDone()
+	s.stop()
+	reused := false
+	for i := 2; i < 6; i++ { // ext4 gives the inode to the next file at once
+		old, err := statPath(s.path("a.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(s.path("a.log")); err != nil {
+			t.Fatal(err)
+		}
+		s.append("a.log", "same text\n")
+		now, err := statPath(s.path("a.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reused = reused || now.ino == old.ino
+		s.start()
+		s.wait(i)
+		s.positionsDone()
+		s.stop()
+	}
+	t.Logf("an inode was used again: %v", reused)
+}
+
+// Everything at once, at random, against what was written.
+func TestRotationStorm(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.ReadBudget = 4 << 10
+	s.start()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want []string
+	for i := range 600 {
+		name := fmt.Sprintf("f%d.log", rnd.IntN(4))
+		line := fmt.Sprintf("%s line %d %s", name, i, strings.Repeat("x", rnd.IntN(300)))
+		s.append(name, line+"\n")
+		want = append(want, line)
+		if rnd.IntN(12) == 0 {
+			for n := 40; n >= 1; n-- { // none is deleted: what was gone before it could be opened would be lost
+				from := fmt.Sprintf("%s.%d", name, n)
+				if _, err := os.Stat(s.path(from)); err == nil {
+					s.rename(from, fmt.Sprintf("%s.%d", name, n+1))
+				}
+			}
+			s.rename(name, name+".1")
+			time.Sleep(time.Duration(rnd.IntN(5)) * time.Millisecond)
+		}
+		if i == 300 {
+			s.stop()
+			s.start()
+		}
+	}
+	s.wait(len(want))
+	s.settle()
+	s.want(want...)
+}
+
+func TestRotatedJSONFilesKeepTheirPartialLine(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	id := fakeID(1)
+	d.add(fakeContainer{ID: id, Name: "web"}, true)
+	long := strings.Repeat("x", 50_000)
+	pieces := strings.SplitAfter(pieces16("stdout", long+"\n", time.Now()), "\n")
+	other := func() string { return dockerJSON("stderr", "in between\n", time.Now()) }
+	log := d.log(id)
+	total := 0
+	write := func(text string) { appendTo(t, log, text); total += len(text) }
+	rotate := func() {
+		t.Helper()
+		if err := os.Rename(log, log+".1"); err != nil {
+			t.Fatal(err)
+		}
+		appendTo(t, log, "")
+	}
+	write(pieces[0])
+	s.start()
+	write(other())
+	s.wait(1)
+	rotate()
+	write(pieces[1])
+	time.Sleep(150 * time.Millisecond)
+	s.stop() // in the middle of the line, which lies in two files
+	s.start()
+	write(other() + pieces[2] + pieces[3])
+	s.wait(3)
+	write(dockerJSON("stdout", "next\n", time.Now()))
+	s.wait(4)
+	s.positionsDone()
+	s.settle()
+	s.want("in between", "in between", long, "next")
+	if s.sizes() != int64(total) {
+		t.Errorf("sizes add up to %d, written were %d", s.sizes(), total)
+	}
+	s.stop()
+	n := len(s.order)
+	s.start()
+	s.settle()
+	if len(s.order) != n {
+		t.Errorf("%d records sent again after everything was stored", len(s.order)-n)
+	}
+}
