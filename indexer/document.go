@@ -359,7 +359,8 @@ func (e *encoder) look(ev *event) (has held) {
 			has.app = true
 		}
 	}
-	has.held[roleTime] = has.created // its time was replaced before
+	// Its time was replaced before, or it comes from a logger that knows the time.
+	has.held[roleTime] = has.created || has.held[roleLevel]
 	return has
 }
 

@@ -172,14 +172,17 @@ func (t *target) tell(p *pass) {
 	}
 }
 
-// once logs a refusal unless one of its kind was logged last, in the last minute.
-func (t *target) once(said *saying, why *refusal, text string, args ...any) {
+// once logs a refusal of a kind, at most once a minute.
+func (t *target) once(said *sayings, why *refusal, text string, args ...any) {
 	said.mu.Lock()
 	defer said.mu.Unlock()
-	if said.kind == why.kind && time.Since(said.at) < time.Minute {
+	if at, ok := said.at[why.kind]; ok && time.Since(at) < time.Minute {
 		return
 	}
-	said.kind, said.at = why.kind, time.Now()
+	if said.at == nil || len(said.at) > 100 {
+		said.at = map[string]time.Time{}
+	}
+	said.at[why.kind] = time.Now()
 	t.log.Warn(text, append(args, "error", why)...)
 }
 

@@ -3,10 +3,12 @@ package indexer
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +26,13 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
 )
+
+// The tests of whole indexers wait more than they work.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8")
+	flag.Parse()
+	os.Exit(m.Run())
+}
 
 // world is a Kafka, an Elasticsearch and an indexer between them.
 type world struct {

@@ -176,11 +176,29 @@ func appendData(dst, data []byte) []byte {
 			}
 			names[string(name)] = true
 			dst = append(schemas.AppendString(append(dst, '"'), name), `":"`...)
-			dst = append(schemas.AppendString(dst, rest[:end]), '"')
+			dst = append(appendParam(dst, rest[:end]), '"')
 		}
 		dst = append(dst, '}')
 	}
 	return dst
+}
+
+// appendParam appends a value without the backslashes before quote, backslash and
+// bracket.
+func appendParam(dst, value []byte) []byte {
+	for {
+		n := bytes.IndexByte(value, '\\')
+		if n < 0 || n+1 == len(value) {
+			return schemas.AppendString(dst, value)
+		}
+		keep := n // the backslash goes
+		if c := value[n+1]; c != '"' && c != '\\' && c != ']' {
+			keep = n + 1
+		}
+		dst = schemas.AppendString(dst, value[:keep])
+		dst = schemas.AppendString(dst, value[n+1:n+2])
+		value = value[n+2:]
+	}
 }
 
 func dataElementEnd(m []byte) int {

@@ -59,14 +59,13 @@ type target struct {
 	fills uint64 // guarded by mu
 
 	trouble               atomic.Pointer[string] // last refusal, for /status
-	saidRefused, saidDead saying
+	saidRefused, saidDead sayings
 }
 
-// saying is what was logged last.
-type saying struct {
-	mu   sync.Mutex
-	kind string    // guarded by mu
-	at   time.Time // guarded by mu
+// sayings is what was logged when, by kind.
+type sayings struct {
+	mu sync.Mutex
+	at map[string]time.Time // guarded by mu
 }
 
 func newTarget(ctx context.Context, o *config.Output, log *slog.Logger, fig *figures, health *admin.Dependency) (*target, error) {

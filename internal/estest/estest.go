@@ -389,7 +389,10 @@ func normalise(v map[string]any) {
 				}
 				at = next
 			}
-			at[parts[len(parts)-1]] = fmt.Sprint(val)
+			if _, list := val.([]any); !list {
+				val = fmt.Sprint(val)
+			}
+			at[parts[len(parts)-1]] = val
 		}
 	}
 	walk("", settings)

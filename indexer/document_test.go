@@ -1,0 +1,203 @@
+package indexer
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/schemas"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func newEncoder(t testing.TB, index string) *encoder {
+	t.Helper()
+	p, err := newPattern(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &encoder{}
+	e.names.pattern = p
+	e.parser.zone = time.UTC
+	e.now = []byte("2026-11-21T09:00:00.000000000Z")
+	return e
+}
+
+// line is an event of ours.
+func line(text string) []byte {
+	at := time.Date(2026, 11, 21, 8, 57, 50, 123456789, time.UTC)
+	id := schemas.NewPlace("s", "", "stdout").Line(4096).Add([]byte(text)).ID(at)
+	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: at, Message: schemas.AppendString(nil, text), Stream: "stdout", Offset: 4096, Size: 180,
+		Flags: []string{schemas.FlagPartial}, FileName: []byte("a.log")},
+		schemas.NewTail(&schemas.Source{
+			Path: "/var/lib/docker/containers/0123/0123-json.log", ContainerID: "0123", ContainerName: "mesos-6f2a", Image: "registry/order:1.2.3",
+			ContainerLabels: map[string]string{"team": "order"}, TaskID: "prod_order.6f2a", FrameworkID: "f", ExecutorID: "e", Agent: "a",
+			AppID: "/prod/order", AppVersion: "2026-11-20T10:00:00Z", ChronosJob: "j",
+			ServiceName: "order", ServiceVersion: "1", Host: "l-agent12", DC: "dc1", Labels: map[string]string{"env": "prod"}, Dataset: "order", Tags: []string{"a", "b"},
+		}))
+}
+
+var goldenRecords = []struct {
+	what, codec, value string
+	headers            string // key=value ...
+}{
+	{"ours, text with a time", "ecs", string(line(`2026-11-21 08:57:47.123 INFO  [exec-1] c.q.OrderService - ua="Mozilla" 上海`)), ""},
+	{"ours, nothing in the text", "ecs", string(line(`	at a.b.C.d(C.java:12)`)), ""},
+	{"ours, JSON", "ecs", string(line(`{"time":"2026-11-20T23:59:59.5Z","level":"WARNING","logger":"a.B","trace_id":"t1","msg":"hi \"x\"","n":1.0}`)), ""},
+	{"ours, logfmt", "ecs", string(line(`time=2026-11-21T08:57:47Z level=error msg="no \"x\"" n=1`)), ""},
+	{"ours, bare", "ecs", string(schemas.AppendEvent(nil, &schemas.Line{Time: time.Unix(1795251467, 0), Message: []byte("INFO x")}, schemas.NewTail(&schemas.Source{}))), ""},
+	{"Filebeat", "ecs", `{"@timestamp":"2026-11-21T08:57:47.123Z","@metadata":{"beat":"filebeat","type":"_doc","version":"8.18.0"},"message":"ERROR boom","log":{"offset":1,"file":{"path":"/a"}},"host":{"name":"h"},"event":{"dataset":"nginx.error"},"agent":{"type":"filebeat"}}`, ""},
+	{"Filebeat with an id, pretty", "ecs", "{\n \"@metadata\": {\"_id\": \"abc\"},\r\n \"message\": \"x\",\n \"log\": {\n },\n \"event\": { \"created\": \"2026-11-21T08:57:47.123Z\" }\n}", ""},
+	{"an application's ECS", "ecs", `{"@timestamp":"2026-11-21T08:57:47.123Z","log.level":"INFO","message":"2026-11-20 10:00:00 {}","ecs.version":"1.2.0","service.name":"pay","event.dataset":"pay","trace.id":"t"}`, ""},
+	{"ECS with a level of its own and JSON in the message", "ecs", `{"@timestamp":"2026-11-21T08:57:47.123Z","log":{"level":"info"},"trace":{"id":"outer"},"message":"{\"level\":\"error\",\"trace_id\":\"inner\",\"msg\":\"m\"}"}`, ""},
+	{"ECS with app already", "ecs", `{"@timestamp":"2026-11-21T08:57:47.123Z","app":{"a":1},"message":"{\"b\":2}"}`, ""},
+	{"ECS without message", "ecs", `{"@timestamp":1795251467123,"error":{"message":"x"}}`, ""},
+	{"ECS with a time that is none", "ecs", `{"@timestamp":"yesterday","message":"x"}`, ""},
+	{"ECS of the year 2099", "ecs", `{"@timestamp":"2099-11-21T08:57:47.123Z","message":"x"}`, ""},
+	{"no JSON", "ecs", "<html>\xff \n\"quoted\"</html>", "dc=dc2 app=pay dataset=d"},
+	{"JSON but no object", "ecs", `[1,2]`, ""},
+	{"empty", "ecs", ``, ""},
+	{"json", "json", "{\"ts\":1795251467.25,\"level\":\"info\",\n\"msg\":\"zap\",\"caller\":\"a.go:1\"}", "dc=dc2 app=/prod/pay dataset=d"},
+	{"json without message", "json", `{"a":{"b":[1,2]}}`, ""},
+	{"json that is none", "json", `{"a":`, ""},
+	{"plain", "plain", "2026-11-21 08:57:47,5 WARN a \"b\"\n", "dc=dc2"},
+	{"plain JSON", "plain", `{"msg":"m","k":"v"}`, ""},
+	{"syslog 5424", "syslog", `<165>1 2026-11-21T08:57:47.123Z web1 app 123 ID47 [ex@1 a="b" c="d\"e"][two] text`, ""},
+	{"syslog 3164", "syslog", "<34>Nov 21 08:57:47 web1 su[77]: 'su root' failed\n", ""},
+	{"syslog without priority and host", "syslog", `Nov 21 08:57:47 cron[1]: x`, ""},
+	{"syslog that is none", "syslog", `hello`, ""},
+}
+
+func goldenDocuments(t testing.TB) (docs [][]byte) {
+	for _, g := range goldenRecords {
+		_, doc, ok := bytes.Cut(encodeGolden(t, newEncoder(t, "sluice-{dc}-{dataset}-{app}-{yyyy.MM.dd}"), g.codec, g.value, g.headers), []byte("\n"))
+		if !ok {
+			t.Fatalf("%s: no lines", g.what)
+		}
+		docs = append(docs, doc)
+	}
+	return docs
+}
+
+func encodeGolden(t testing.TB, e *encoder, codec, value, headers string) []byte {
+	r := kafka.Record{Value: []byte(value), Offset: 42, Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC)}
+	for _, h := range strings.Fields(headers) {
+		k, v, _ := strings.Cut(h, "=")
+		r.Headers = append(r.Headers, kafka.Header{Key: []byte(k), Value: []byte(v)})
+	}
+	return e.append(nil, &r, codec, "logs", 3)
+}
+
+func TestDocuments(t *testing.T) {
+	var got bytes.Buffer
+	for _, original := range []bool{false, true} {
+		e := newEncoder(t, "sluice-{dc}-{dataset}-{app}-{yyyy.MM.dd}") // one for all, as records come
+		e.original = original
+		for _, g := range goldenRecords {
+			if original && !strings.Contains(g.what, "ours") && g.codec == "ecs" {
+				continue
+			}
+			out := encodeGolden(t, e, g.codec, g.value, g.headers)
+			got.WriteString("# " + g.what + "\n")
+			got.Write(out)
+			lines := bytes.Split(out, []byte("\n"))
+			if len(lines) != 3 || len(lines[2]) != 0 {
+				t.Errorf("%s: %d lines", g.what, len(lines)-1)
+			}
+			for _, l := range lines[:2] {
+				if !json.Valid(l) {
+					t.Errorf("%s: no JSON: %s", g.what, l)
+				}
+				if key := doubled(l); key != "" {
+					t.Errorf("%s: %s twice in %s", g.what, key, l)
+				}
+			}
+			if again := encodeGolden(t, newEncoder(t, "sluice-{dc}-{dataset}-{app}-{yyyy.MM.dd}"), g.codec, g.value, g.headers); !original && !bytes.Equal(again, out) {
+				t.Errorf("%s: not the same a second time:\n%s\n%s", g.what, out, again)
+			}
+		}
+	}
+	path := "testdata/documents.txt"
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s differs (-update rewrites it):\n%s", path, got.Bytes())
+	}
+}
+
+// doubled is a key that stands twice in an object, which Elasticsearch refuses.
+func doubled(l []byte) string {
+	dec := json.NewDecoder(bytes.NewReader(l))
+	var walk func() string
+	walk = func() string {
+		tok, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		switch tok {
+		case json.Delim('{'):
+			seen := map[any]bool{}
+			for dec.More() {
+				k, _ := dec.Token()
+				if seen[k] {
+					return k.(string)
+				}
+				seen[k] = true
+				if d := walk(); d != "" {
+					return d
+				}
+			}
+			dec.Token()
+		case json.Delim('['):
+			for dec.More() {
+				if d := walk(); d != "" {
+					return d
+				}
+			}
+			dec.Token()
+		}
+		return ""
+	}
+	return walk()
+}
+
+// Whatever a record holds, it becomes an action and a document, each one line of JSON.
+func FuzzEncode(f *testing.F) {
+	for _, g := range goldenRecords {
+		f.Add(g.codec, []byte(g.value))
+	}
+	e := newEncoder(f, "sluice-{dataset}-{app}-{yyyy.MM.dd}")
+	e.original = true
+	f.Fuzz(func(t *testing.T, codec string, value []byte) {
+		if _, ours := schemas.ParseHead(value); ours && !json.Valid(value) {
+			return // the shipper's word that its own bytes are JSON is taken; else Elasticsearch refuses the one document
+		}
+		kept := string(value)
+		r := kafka.Record{Value: value, Offset: 42, Time: readTime}
+		out := e.append(nil, &r, codec, "logs", 3)
+		if string(value) != kept {
+			t.Fatalf("%q was written to", kept)
+		}
+		lines := bytes.Split(out, []byte("\n"))
+		if len(lines) != 3 || len(lines[2]) != 0 {
+			t.Fatalf("%q: %q is not two lines", value, out)
+		}
+		for _, l := range lines[:2] {
+			if !json.Valid(l) {
+				t.Fatalf("%q: %q is no JSON", value, l)
+			}
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/estest"
+)
+
+func setupConfig(es *estest.Server) *config.Config {
+	cfg := config.Default()
+	o := config.DefaultOutput()
+	o.Name, o.Index = "online", "sluice-{dataset}-{yyyy.MM.dd}"
+	o.Elasticsearch.Hosts = []string{es.URL}
+	cfg.Indexer.Outputs = []config.Output{o}
+	return cfg
+}
+
+func TestSetup(t *testing.T) {
+	es := estest.New()
+	defer es.Close()
+	cfg := setupConfig(es)
+	run := func(want string) {
+		t.Helper()
+		var out bytes.Buffer
+		if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	}
+	run(`online: lifecycle policy sluice: created
+online: component template sluice@settings: created
+online: component template sluice@mappings: created
+online: component template sluice@custom: created
+online: index template sluice: created
+`)
+	if puts := es.Counts().Puts; puts != 5 {
+		t.Errorf("%d puts, want 5", puts)
+	}
+	if got := es.Put("/_index_template/sluice"); !strings.Contains(got, `"index_patterns":["sluice-*-*"]`) {
+		t.Errorf("index template %s", got)
+	}
+	if got := es.Put("/_ilm/policy/sluice"); !strings.Contains(got, `"min_age":"30d"`) {
+		t.Errorf("policy %s", got)
+	}
+	run(`online: lifecycle policy sluice: unchanged
+online: component template sluice@settings: unchanged
+online: component template sluice@mappings: unchanged
+online: component template sluice@custom: unchanged (it is yours)
+online: index template sluice: unchanged
+`)
+	if puts := es.Counts().Puts; puts != 5 {
+		t.Errorf("%d puts after the second run, want 5", puts)
+	}
+	cfg.Indexer.Outputs[0].Template.Replicas = 2
+	cfg.Indexer.Outputs[0].Template.DeleteAfter = 0
+	run(`online: component template sluice@settings: updated
+online: component template sluice@mappings: unchanged
+online: component template sluice@custom: unchanged (it is yours)
+online: index template sluice: unchanged
+`)
+	if got := es.Put("/_component_template/sluice@settings"); strings.Contains(got, "lifecycle") || !strings.Contains(got, `"number_of_replicas":2`) {
+		t.Errorf("settings %s", got)
+	}
+}
+
+func TestSetupWithoutLifecycle(t *testing.T) {
+	es := estest.New()
+	defer es.Close()
+	es.Without("/_ilm")
+	cfg := setupConfig(es)
+	var out bytes.Buffer
+	if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "lifecycle policy sluice: left out") || !strings.Contains(got, "index template sluice: created") {
+		t.Errorf("got %s", got)
+	}
+	if got := es.Put("/_component_template/sluice@settings"); strings.Contains(got, "lifecycle") {
+		t.Errorf("settings ask for a lifecycle that the cluster does not have: %s", got)
+	}
+}
+
+func TestSetupTellsErrors(t *testing.T) {
+	es := estest.New()
+	es.Close()
+	cfg := setupConfig(es)
+	cfg.Indexer.Outputs[0].Elasticsearch.Timeout = config.Duration(time.Second)
+	err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), "output online: GET /_ilm/policy/sluice") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Every field that sluice writes is mapped.
+func TestMappingsHoldEveryField(t *testing.T) {
+	es := estest.New()
+	defer es.Close()
+	props := dig(embedded("mappings"), "template", "mappings", "properties")
+	f := func(field string) {
+		t.Helper()
+		at := props
+		parts := strings.Split(field, ".")
+		for i, p := range parts {
+			m, ok := at[p].(map[string]any)
+			if !ok {
+				t.Errorf("%s is not mapped", field)
+				return
+			}
+			if m["type"] == "flattened" || i == len(parts)-1 {
+				return
+			}
+			at, _ = m["properties"].(map[string]any)
+		}
+	}
+	for _, doc := range goldenDocuments(t) {
+		var v map[string]any
+		if err := json.Unmarshal(doc, &v); err != nil {
+			t.Fatal(err)
+		}
+		var walk func(prefix string, v map[string]any)
+		walk = func(prefix string, v map[string]any) {
+			for k, x := range v {
+				if sub, ok := x.(map[string]any); ok {
+					walk(prefix+k+".", sub)
+				} else if k != "ecs.version" && prefix != "agent." { // others' own
+					f(prefix + k)
+				}
+			}
+		}
+		walk("", v)
+	}
+}
