@@ -18,6 +18,7 @@ func commands() []*cobra.Command {
 		aggregatorCommand(),
 		indexerCommand(),
 		upCommand(),
+		loadtestCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),

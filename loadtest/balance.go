@@ -69,7 +69,7 @@ type Balance struct {
 // Balances are what the stages promise of their counters, at rest and in full flow.
 var Balances = []Balance{
 	{"shipper", "sluice_shipper_events_made_total", []string{"sluice_shipper_events_acknowledged_total", "sluice_shipper_events_in_flight"}},
-	{"aggregator", "sluice_relay_records_in_total", []string{"sluice_relay_records_out_total", "sluice_relay_records_dead_total", "sluice_relay_records_returned_total", "sluice_relay_in_flight"}},
+	{"aggregator", "sluice_aggregator_records_in_total", []string{"sluice_aggregator_records_out_total", "sluice_aggregator_records_dead_total", "sluice_aggregator_records_returned_total", "sluice_aggregator_in_flight"}},
 	{"indexer", "sluice_indexer_events_read_total", []string{"sluice_indexer_events_indexed_total", "sluice_indexer_events_duplicate_total", "sluice_indexer_events_dead_total", "sluice_indexer_events_returned_total", "sluice_indexer_events_in_flight"}},
 }
 
@@ -102,7 +102,7 @@ func Check(role string, f Figures) []Problem {
 func Losses(f Figures) []string {
 	var out []string
 	for _, name := range []string{
-		"sluice_shipper_given_up_total", "sluice_shipper_containers_missed_total", "sluice_kafka_gap_records_total", "sluice_relay_records_dead_total", "sluice_indexer_events_dead_total",
+		"sluice_shipper_given_up_total", "sluice_shipper_containers_missed_total", "sluice_kafka_gap_records_total", "sluice_aggregator_records_dead_total", "sluice_indexer_events_dead_total",
 	} {
 		if f[name] > 0 {
 			out = append(out, fmt.Sprintf("%s %.0f", name, f[name]))

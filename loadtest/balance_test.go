@@ -10,14 +10,14 @@ import (
 
 // A counter that lost one is named.
 func TestCheckNamesTheCounter(t *testing.T) {
-	text := `# TYPE sluice_relay_records_in_total counter
-sluice_relay_records_in_total{role="aggregator",topic="a"} 60
-sluice_relay_records_in_total{role="aggregator",topic="b"} 40
-# TYPE sluice_relay_records_out_total counter
-sluice_relay_records_out_total{role="aggregator",topic="a"} 55
-sluice_relay_records_out_total{role="aggregator",topic="b"} 40
-# TYPE sluice_relay_in_flight gauge
-sluice_relay_in_flight{role="aggregator"} 5
+	text := `# TYPE sluice_aggregator_records_in_total counter
+sluice_aggregator_records_in_total{role="aggregator",topic="a"} 60
+sluice_aggregator_records_in_total{role="aggregator",topic="b"} 40
+# TYPE sluice_aggregator_records_out_total counter
+sluice_aggregator_records_out_total{role="aggregator",topic="a"} 55
+sluice_aggregator_records_out_total{role="aggregator",topic="b"} 40
+# TYPE sluice_aggregator_in_flight gauge
+sluice_aggregator_in_flight{role="aggregator"} 5
 `
 	f := func(old, new, want string) {
 		t.Helper()
@@ -36,9 +36,9 @@ sluice_relay_in_flight{role="aggregator"} 5
 		}
 	}
 	f("", "", "")
-	f("55", "54", "sluice_relay_records_in_total is 100, and sluice_relay_records_out_total 94 +")
-	f(`"b"} 40`, `"b"} 41`, "sluice_relay_records_in_total is 101")
-	f("sluice_relay_records_in_total{role=\"aggregator\",topic=\"a\"} 60\nsluice_relay_records_in_total{role=\"aggregator\",topic=\"b\"} 40\n", "", "there is no sluice_relay_records_in_total")
+	f("55", "54", "sluice_aggregator_records_in_total is 100, and sluice_aggregator_records_out_total 94 +")
+	f(`"b"} 40`, `"b"} 41`, "sluice_aggregator_records_in_total is 101")
+	f("sluice_aggregator_records_in_total{role=\"aggregator\",topic=\"a\"} 60\nsluice_aggregator_records_in_total{role=\"aggregator\",topic=\"b\"} 40\n", "", "there is no sluice_aggregator_records_in_total")
 }
 
 func TestScrapeKeepsLabels(t *testing.T) {

@@ -32,7 +32,9 @@ type Measure struct {
 	Counters []Problem     `json:"counters"` // sums that do not come out
 	Note     string        `json:"note"`     // where it does less work than sluice
 	Doubled  int64         `json:"doubled"`  // events at the output more than lines, for programs without a verdict
-	first    int64         // events at First
+
+	first int64  // events at First
+	stage *Stage // nil: not one of ours
 }
 
 // Sample is how far a program was.
@@ -171,4 +173,16 @@ func countIndexed(e Elastic, index string) counter {
 		}
 		return s.All.Primaries.Indexing.Total, json.Unmarshal(text, &s)
 	}
+}
+
+// String is one line for people.
+func (m *Measure) String() string {
+	s := fmt.Sprintf("%s: %s: %.0f events/s, %.0f MB/s, %.1f CPU-s/million, %d MiB", m.Part, m.Who, m.Rate(), m.MBs(), m.CPUPerMillion(), m.PeakRSS>>20)
+	if m.Verdict != nil {
+		s += ", " + m.Verdict.String()
+	}
+	for _, p := range m.Counters {
+		s += "\n  " + p.String()
+	}
+	return s
 }

@@ -160,6 +160,7 @@ type Plan struct {
 	Socket     string // of the Docker daemon; empty: no containers
 	Files      string // glob of plain files; empty: none
 	Target     string // URL that the indexer writes to
+	Prefix     string // of indices, lower case; empty: one of the plan's own
 	Positions  string // data_dir; empty: one of the plan's own
 	In, Out    string // topics instead of logs-<name> on both clusters
 
@@ -176,7 +177,7 @@ type Plan struct {
 func (p *Plan) Topic() string { return "logs-" + p.Name }
 
 // Index is the prefix of the plan's indices.
-func (p *Plan) Index() string { return "lt-" + strings.ToLower(p.Name) }
+func (p *Plan) Index() string { return orElse(p.Prefix, "lt-"+strings.ToLower(p.Name)) }
 
 const shutdownTimeout = 8 * time.Second
 

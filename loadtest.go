@@ -1,0 +1,375 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/loadtest"
+)
+
+func loadtestCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "loadtest",
+		Short: "Write load, verify it, measure the stages, break things",
+		Long: `loadtest proves what sluice promises and measures what it costs. Every line it writes
+says in its text where it comes from and as how manieth, so that at the other end each
+is known: missing, doubled, out of order or late.
+
+run, break and peers start real servers on free ports of this machine and install them
+first (Java, Maven packages; as root also Debian packages).`,
+		Example: `  sluice loadtest run --quick                      # measure every stage, some five minutes
+  sluice loadtest scenarios                        # what can be broken, and what is expected
+  sluice loadtest break                            # break it, all scenarios
+  sluice loadtest generate --docker /tmp/lt --rate 70000 --for 1m --ledger /tmp/lt.json
+  sluice loadtest verify --ledger /tmp/lt.json --kafka 127.0.0.1:9092 --topic logs`,
+		GroupID: groupTools,
+	}
+	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), floorCommand())
+	return cmd
+}
+
+// size is a flag in bytes, such as 20MiB.
+type size int64
+
+func (s *size) String() string { return config.Bytes(*s).String() }
+func (s *size) Type() string   { return "BYTES" }
+
+func (s *size) Set(text string) error {
+	b, err := config.ParseBytes(text)
+	*s = size(b)
+	return err
+}
+
+// workloadFlags adds those that say what lines are like.
+func workloadFlags(cmd *cobra.Command, w *loadtest.Workload) {
+	f := cmd.Flags()
+	f.Uint64Var(&w.Seed, "seed", 1, "the same seed gives the same lines")
+	f.IntVar(&w.Sources, "sources", 8, "containers or files")
+	f.Float64Var(&w.Skew, "skew", 1, "lines of source n are proportional to 1/n^skew; 0: all alike")
+	f.IntVar(&w.Mean, "mean", 1000, "mean size of lines, bytes")
+	f.IntVar(&w.HugeOf, "huge", 5000, "one line in so many has 20 to 60 KB; 0: none")
+	f.DurationVar(&w.Life, "life", 0, "containers end after this time and others begin; 0: they last")
+}
+
+func generateCommand() *cobra.Command {
+	var w loadtest.Workload
+	var p loadtest.Pace
+	cmd := &cobra.Command{
+		Use:   "generate (--docker DIR | --plain DIR | --kafka BROKER) [flags]",
+		Short: "Write lines as Docker logs, as plain files or to Kafka",
+		Long: `generate writes lines of a realistic mix (logback, JSON, nginx, stack traces, klog; 200
+bytes to 8 KB) at a pace or flat out, and at the end a ledger of what it wrote, which
+verify reads.
+
+With --docker it writes what dockerd's json-file driver writes, and answers on
+DIR/docker.sock as a Docker daemon does, so that a shipper follows these containers:
+
+  shipper: {docker: {enabled: true, endpoint: unix://DIR/docker.sock}}`,
+		Example: `  sluice loadtest generate --docker /tmp/lt --rate 70000 --for 1m --max-size 20MiB --max-file 5
+  sluice loadtest generate --docker /tmp/lt --sources 100 --life 2s --rate 5000 --for 100s  # 5,000 containers
+  sluice loadtest generate --plain /tmp/lt --rotate copytruncate --max-size 10MiB --rate 1000 --for 1m
+  sluice loadtest generate --kafka 127.0.0.1:9092 --topic logs --lines 2000000`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	docker := f.String("docker", "", "write Docker logs below this `DIR`")
+	plain := f.String("plain", "", "write plain files into this `DIR`")
+	broker := f.String("kafka", "", "write events of sluice to this `BROKER`")
+	topic := f.String("topic", "logs", "with --kafka")
+	partitions := f.Int("partitions", 4, "with --kafka: of a topic that is not there yet")
+	compression := f.String("compression", "lz4", "with --kafka: none, lz4, zstd, snappy, gzip")
+	f.Float64Var(&p.Rate, "rate", 0, "lines a second; 0: flat out")
+	f.Int64Var(&p.Lines, "lines", 0, "stop after so many; 0: no limit")
+	f.DurationVar(&p.For, "for", 0, "stop after this time; 0: no limit")
+	maxSize := size(0)
+	f.Var(&maxSize, "max-size", "rotate a file at this size; 0: never")
+	maxFile := f.Int("max-file", 5, "files kept of one log")
+	rotate := f.String("rotate", "rename", "with --plain: rename, copytruncate, delete")
+	linger := f.Duration("linger", 0, "with --docker: answer as a daemon for this time after the last line")
+	ledger := f.String("ledger", "", "write what was written to this `FILE`")
+	workloadFlags(cmd, &w)
+	cmd.MarkFlagsOneRequired("docker", "plain", "kafka")
+	cmd.MarkFlagsMutuallyExclusive("docker", "plain", "kafka")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		ctx := cmd.Context()
+		w.Run, w.Start, w.Rate = uint32(time.Now().Unix()), time.Now(), p.Rate
+		if w.Rate == 0 {
+			w.Rate = 1e6 // the lines' times rise all the same
+		}
+		var out loadtest.Writer
+		switch {
+		case *docker != "":
+			if err := os.MkdirAll(*docker, 0o755); err != nil {
+				return err
+			}
+			d, err := loadtest.StartDaemon(filepath.Join(*docker, "docker.sock"))
+			if err != nil {
+				return err
+			}
+			defer d.Close()
+			out = &loadtest.DockerLogs{Root: *docker, MaxSize: int64(maxSize), MaxFile: *maxFile, Life: w.Life, Daemon: d}
+		case *plain != "":
+			if err := os.MkdirAll(*plain, 0o755); err != nil {
+				return err
+			}
+			out = &loadtest.PlainLogs{Dir: *plain, Rotate: loadtest.Rotation(*rotate), MaxSize: int64(maxSize), MaxFile: *maxFile, Settle: 3 * time.Second}
+		default:
+			k, err := loadtest.NewKafkaWriter(ctx, []string{*broker}, *topic, *partitions, *compression)
+			if err != nil {
+				return err
+			}
+			out = k
+		}
+		say := progress(cmd.ErrOrStderr())
+		g, err := loadtest.Generate(ctx, loadtest.NewLines(w), p, out, func(g loadtest.Generated) {
+			say(fmt.Sprintf("%d lines in %v", g.Lines, g.Elapsed.Round(time.Second)))
+		})
+		say("")
+		fmt.Fprintf(cmd.OutOrStdout(), "run %08x: %d lines, %d bytes in %v: %.0f lines/s, %.0f MB/s, late by %v at most\n", w.Run, g.Lines, g.Bytes,
+			g.Elapsed.Round(time.Millisecond), float64(g.Lines)/g.Elapsed.Seconds(), float64(g.Bytes)/1e6/g.Elapsed.Seconds(), g.Late.Round(time.Microsecond))
+		if *ledger != "" {
+			err = errors.Join(err, out.Ledger().Save(*ledger))
+		}
+		if *docker != "" && *linger > 0 && err == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(*linger):
+			}
+		}
+		return err
+	})
+	return cmd
+}
+
+func verifyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify --ledger FILE (--kafka BROKER --topic TOPIC | --elasticsearch URL --index PATTERN)",
+		Short: "Look for every line of a ledger in Kafka or Elasticsearch",
+		Long: `verify reads all events back and holds them against the ledger: every line once, in the
+order it was written (Kafka), at the place in its file where it was written (log.offset
+and log.size). In Kafka a line may come again under the same id; --once forbids it.
+The exit code is 1 if anything is not as it should be.`,
+		Example: `  sluice loadtest verify --ledger lt.json --kafka 127.0.0.1:9092 --topic logs
+  sluice loadtest verify --ledger lt.json --elasticsearch http://127.0.0.1:9200 --index 'sluice-*'`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	ledger := f.String("ledger", "", "what was written, of generate")
+	broker := f.String("kafka", "", "read from this `BROKER`")
+	topic := f.String("topic", "logs", "with --kafka: topics, comma between them")
+	elastic := f.String("elasticsearch", "", "read from this `URL`")
+	index := f.String("index", "sluice-*", "with --elasticsearch")
+	once := f.Bool("once", false, "with --kafka: no line may come again")
+	places := f.Bool("places", true, "events tell log.offset and log.size")
+	cmd.MarkFlagRequired("ledger")
+	cmd.MarkFlagsOneRequired("kafka", "elasticsearch")
+	cmd.MarkFlagsMutuallyExclusive("kafka", "elasticsearch")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		l, err := loadtest.LoadLedger(*ledger)
+		if err != nil {
+			return err
+		}
+		_, lines, _ := l.Total()
+		v := loadtest.NewVerifier(loadtest.VerifyOptions{Run: l.Run, Places: *places, Ordered: *broker != "", Repeats: *broker != "" && !*once})
+		if *broker != "" {
+			err = loadtest.ReadAll(cmd.Context(), []string{*broker}, strings.Split(*topic, ","), v, lines)
+		} else {
+			err = loadtest.Elastic{URL: *elastic}.Read(cmd.Context(), *index, v.See)
+		}
+		if err != nil {
+			return err
+		}
+		verdict := v.Verdict(l)
+		fmt.Fprintln(cmd.OutOrStdout(), verdict)
+		if !verdict.OK() {
+			return fmt.Errorf("not as written")
+		}
+		return nil
+	})
+	return cmd
+}
+
+func sinkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sink [--listen HOST:PORT]",
+		Short: "Answer _bulk as Elasticsearch does, and store nothing",
+		Long: `sink takes bulk requests, counts their items and answers 201 for each, so that what
+writes to it is measured alone. With --ids it remembers ids and answers 409 to one that
+was there before. /stats has the counters; they are printed at the end as well.`,
+		Example: `  sluice loadtest sink --listen 127.0.0.1:9200 --ids`,
+		Args:    cobra.NoArgs,
+	}
+	listen := cmd.Flags().String("listen", "127.0.0.1:9200", "`HOST:PORT`")
+	ids := cmd.Flags().Bool("ids", false, "remember ids")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		sink := &loadtest.Sink{RememberIDs: *ids}
+		s, err := loadtest.Serve(*listen, sink)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		fmt.Fprintf(cmd.OutOrStdout(), "listening on %s\n", s.URL)
+		<-cmd.Context().Done()
+		fmt.Fprintf(cmd.OutOrStdout(), "%+v\n", sink.Stats())
+		return nil
+	})
+	return cmd
+}
+
+// runFlags adds those of a run; the options are complete after parsing.
+func runFlags(cmd *cobra.Command) (options func() (loadtest.RunOptions, error), save *string) {
+	f := cmd.Flags()
+	o, full := loadtest.QuickRun(), loadtest.FullRun()
+	quick := f.Bool("quick", false, "a run of some five minutes; other flags still count")
+	f.IntVar(&o.Tries, "tries", full.Tries, "measures of each program; the report has the median")
+	f.Int64Var(&o.Lines, "lines", full.Lines, "of each measure")
+	f.Int64Var(&o.ElasticLine, "elastic-lines", full.ElasticLine, "of each measure into Elasticsearch")
+	f.IntVar(&o.Sources, "sources", o.Sources, "log files")
+	f.Float64Var(&o.Skew, "skew", o.Skew, "lines of source n are proportional to 1/n^skew")
+	f.IntVar(&o.Mean, "mean", o.Mean, "mean size of lines, bytes")
+	f.IntVar(&o.Partitions, "partitions", o.Partitions, "of each topic")
+	f.StringVar(&o.Compression, "compression", o.Compression, "of batches: none, lz4, zstd, snappy, gzip")
+	f.StringVar(&o.BulkBytes, "bulk-bytes", "", "of sluice's bulk bodies, such as 4MiB; empty: its default")
+	f.IntVar(&o.BulkCount, "bulk-count", o.BulkCount, "documents a bulk, of floors and peers, and of sluice with --bulk-bytes")
+	f.IntVar(&o.Gzip, "gzip", o.Gzip, "level of sluice's bulk bodies; -1: its default")
+	f.Float64Var(&o.Rate, "rate", full.Rate, "of the pipeline, lines a second")
+	f.DurationVar(&o.For, "for", full.For, "of the pipeline")
+	dir := f.String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
+	save = f.String("report", "", "write report.json and report.html to this `DIR`")
+	return func() (loadtest.RunOptions, error) {
+		if *quick {
+			q := loadtest.QuickRun()
+			for name, set := range map[string]func(){
+				"tries": func() { o.Tries = q.Tries }, "lines": func() { o.Lines = q.Lines }, "elastic-lines": func() { o.ElasticLine = q.ElasticLine },
+				"rate": func() { o.Rate = q.Rate }, "for": func() { o.For = q.For },
+			} {
+				if !f.Changed(name) {
+					set()
+				}
+			}
+		}
+		var err error
+		o.Dir = *dir
+		o.Bin, err = os.Executable()
+		return o, err
+	}, save
+}
+
+func runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run [--quick] [--part PART]... [flags]",
+		Short: "Measure every stage on real servers, beside loops that do no work",
+		Long: `run starts two Kafka clusters and Elasticsearch and measures, in this order: the shipper,
+the aggregator, the indexer into a sink that costs nothing, the indexer into
+Elasticsearch, and all together at a pace, where latency is measured. Beside each stage
+run loops without its work (floors), so that the figures mean something on any machine.
+All that arrives is verified. docs/loadtest.md explains each number.`,
+		Example: `  sluice loadtest run --quick --report /tmp/report
+  sluice loadtest run --part shipper --partitions 16
+  sluice loadtest run --part indexer --bulk-bytes 4MiB --gzip 0`,
+		Args: cobra.NoArgs,
+	}
+	options, save := runFlags(cmd)
+	parts := cmd.Flags().StringSlice("part", loadtest.Parts, "what to measure")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		o, err := options()
+		if err != nil {
+			return err
+		}
+		o.Parts = *parts
+		return carryOut(cmd, o, *save)
+	})
+	return cmd
+}
+
+// carryOut runs and reports.
+func carryOut(cmd *cobra.Command, o loadtest.RunOptions, save string) error {
+	return inDir(&o.Dir, func() error {
+		report, err := loadtest.Run(cmd.Context(), o, progress(cmd.ErrOrStderr()))
+		return errors.Join(err, tell(cmd, report, save))
+	})
+}
+
+// inDir makes a temporary directory if none is given, and removes that.
+func inDir(dir *string, do func() error) (err error) {
+	if *dir != "" {
+		return do()
+	}
+	if *dir, err = os.MkdirTemp("", "lt"); err != nil { // a socket's path is short
+		return err
+	}
+	if err = do(); err == nil {
+		return os.RemoveAll(*dir)
+	}
+	return fmt.Errorf("%w\nkept for a look: %s", err, *dir)
+}
+
+func tell(cmd *cobra.Command, r *loadtest.Report, save string) (err error) {
+	fmt.Fprint(cmd.OutOrStdout(), "\n", r)
+	if save != "" {
+		err = r.Save(save)
+	}
+	if !r.OK() {
+		err = errors.Join(err, fmt.Errorf("not as promised"))
+	}
+	return err
+}
+
+// progress is a line that is overwritten where a terminal is, and a line each few
+// seconds elsewhere. "" ends it.
+func progress(w io.Writer) func(string) {
+	terminal := false
+	if f, ok := w.(*os.File); ok {
+		s, err := f.Stat()
+		terminal = err == nil && s.Mode()&os.ModeCharDevice != 0
+	}
+	start := time.Now()
+	var told atomic.Int64
+	return func(text string) {
+		at := time.Since(start)
+		switch {
+		case terminal && text == "":
+			fmt.Fprint(w, "\r\033[K")
+		case terminal:
+			fmt.Fprintf(w, "\r\033[K%s  %.120s", at.Round(time.Second), strings.ReplaceAll(text, "\n", " "))
+		case text != "" && at.Milliseconds()-told.Load() > 3000:
+			told.Store(at.Milliseconds())
+			fmt.Fprintf(w, "%s  %s\n", at.Round(time.Second), text)
+		}
+	}
+}
+
+func floorCommand() *cobra.Command {
+	var f loadtest.Floor
+	cmd := &cobra.Command{Use: "floor", Short: "Move lines without any work, for run", Hidden: true, Args: cobra.NoArgs}
+	s := cmd.Flags()
+	s.StringVar(&f.Kind, "kind", "", "produce, copy or consume")
+	s.StringVar(&f.Client, "client", "franz-go", "franz-go or sarama")
+	s.StringVar(&f.Files, "files", "", "produce: glob")
+	s.StringVar(&f.From, "from", "", "broker")
+	s.StringVar(&f.To, "to", "", "broker or URL")
+	s.StringVar(&f.In, "in", "", "topic")
+	s.StringVar(&f.Out, "out", "", "topic or index")
+	s.IntVar(&f.Partitions, "partitions", 1, "of the topic that is written")
+	s.StringVar(&f.Compression, "compression", "lz4", "of batches")
+	s.Int64Var(&f.Lines, "lines", 0, "end after so many")
+	s.IntVar(&f.BulkCount, "bulk-count", 2000, "documents a bulk")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Minute)
+		defer cancel()
+		return f.Run(ctx)
+	})
+	return cmd
+}

@@ -1,0 +1,339 @@
+//go:build linux
+
+package loadtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Live is a whole pipeline at work: lines are written at a pace, three stages carry
+// them, and readers at every joint count and time them.
+type Live struct {
+	Site     *Site
+	Plan     *Plan
+	Workload Workload // Run, Start and Rate are set by Start
+	Pace     Pace
+	Plain    bool     // plain files instead of containers
+	Rotate   Rotation // of plain files
+	MaxSize  int64
+	MaxFile  int
+
+	Stages map[string]*Stage // by name: shipper, aggregator, indexer, indexer-2 ...
+
+	daemon  *Daemon
+	writer  Writer
+	lines   *Lines
+	wrote   Generated
+	joints  map[string]*Verifier // dc1, central
+	records atomic.Int64
+	found   *found
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	errs   [2]error
+}
+
+// Lived is what came of it.
+type Lived struct {
+	Setting  string              `json:"setting"`
+	Lines    int64               `json:"lines"`
+	Bytes    int64               `json:"bytes"`
+	Sources  int                 `json:"sources"`
+	Rate     float64             `json:"rate"` // lines a second as written
+	Late     time.Duration       `json:"late"` // the most that the writer was behind
+	Latency  map[string]Latency  `json:"latency"`
+	Verdicts map[string]*Verdict `json:"verdicts"` // dc1, central, elasticsearch
+	Usage    map[string]Usage    `json:"usage"`    // by stage
+	Counters []Problem           `json:"counters"`
+	Losses   []string            `json:"losses"` // counters of things given up, for people
+	Stops    map[string]string   `json:"stops"`  // how each stage ended
+}
+
+// OK is true if all verdicts are and all counters come out.
+func (l *Lived) OK() bool { return len(l.Problems()) == 0 }
+
+// Problems lists what is wrong, with where.
+func (l *Lived) Problems() (out []string) {
+	for _, at := range []string{"dc1", "central", "elasticsearch"} {
+		if v := l.Verdicts[at]; v != nil {
+			for _, p := range v.Problems {
+				out = append(out, at+": "+p.String())
+			}
+		}
+	}
+	for _, p := range l.Counters {
+		out = append(out, p.String())
+	}
+	for stage, how := range l.Stops {
+		if how != "" {
+			out = append(out, stage+": "+how)
+		}
+	}
+	return out
+}
+
+func (l *Lived) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d lines of %d sources at %.0f/s", l.Lines, l.Sources, l.Rate)
+	for _, at := range []string{"dc1", "central", "search"} {
+		if t, ok := l.Latency[at]; ok && t.N > 0 {
+			fmt.Fprintf(&b, "; %s p50 %v p99 %v max %v", at, short(t.P50), short(t.P99), short(t.Max))
+		}
+	}
+	if v := l.Verdicts["elasticsearch"]; v != nil {
+		fmt.Fprintf(&b, "; %d missing, %d doubled", v.Missing, v.Doubled)
+	}
+	for _, p := range l.Problems() {
+		b.WriteString("\n  " + p)
+	}
+	return b.String()
+}
+
+func short(d time.Duration) time.Duration {
+	switch {
+	case d > 10*time.Second:
+		return d.Round(100 * time.Millisecond)
+	case d > 100*time.Millisecond:
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Microsecond)
+}
+
+// Roles in the order of the way.
+var Roles = []string{"shipper", "aggregator", "indexer"}
+
+// Start starts the stages and the readers.
+func (l *Live) Start(ctx context.Context) error {
+	l.Workload.Run, l.Workload.Rate = uint32(time.Now().UnixNano()>>20), l.Pace.Rate
+	l.joints, l.Stages, l.found = map[string]*Verifier{}, map[string]*Stage{}, &found{}
+	dir := filepath.Join(l.Site.Dir, l.Plan.Name)
+	if err := l.input(dir); err != nil {
+		return err
+	}
+	if l.Plan.Target == "" {
+		l.Plan.Target = l.Site.Elastic()
+		if err := l.Site.Setup(ctx, l.Plan); err != nil {
+			return err
+		}
+	}
+	ctx, l.cancel = context.WithCancel(ctx)
+	for i, at := range []string{"dc1", "central"} {
+		brokers := l.Site.DC1.Brokers
+		if at == "central" {
+			brokers = l.Site.Central.Brokers
+		}
+		if err := CreateTopic(ctx, brokers, l.Plan.Topic(), max(1, l.Plan.Partitions)); err != nil {
+			return err
+		}
+		v := NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true, Ordered: true, Repeats: true})
+		l.joints[at] = v
+		l.wg.Go(func() { l.errs[i] = ReadKafka(ctx, brokers, []string{l.Plan.Topic()}, v.See, &l.records) })
+	}
+	if l.Site.ES != nil {
+		l.wg.Go(func() { l.found.poll(ctx, Elastic{l.Site.ES.URL}, l.Plan.Index()+"-*") })
+	}
+	for _, role := range Roles {
+		g, err := l.Site.Stage(role, l.Plan, 1)
+		if err == nil {
+			err = g.Start()
+		}
+		if err != nil {
+			return err
+		}
+		l.Stages[role] = g
+	}
+	return l.ready(ctx)
+}
+
+func (l *Live) input(dir string) (err error) {
+	if l.Plain {
+		p := &PlainLogs{Dir: filepath.Join(dir, "logs"), Rotate: l.Rotate, MaxSize: l.MaxSize, MaxFile: l.MaxFile, Settle: 3 * time.Second}
+		l.writer, l.Plan.Files = p, filepath.Join(p.Dir, "*.log")
+		return makeDir(p.Dir)
+	}
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	if l.daemon, err = StartDaemon(filepath.Join(dir, "d.sock")); err != nil {
+		return err
+	}
+	l.Plan.Socket = l.daemon.Socket
+	l.writer = &DockerLogs{Root: filepath.Join(dir, "docker"), MaxSize: l.MaxSize, MaxFile: l.MaxFile, Life: l.Workload.Life, Daemon: l.daemon}
+	return nil
+}
+
+// ready waits until every stage says so, so that latency is not that of its start.
+func (l *Live) ready(ctx context.Context) error {
+	for _, role := range Roles {
+		g := l.Stages[role]
+		if err := eventually(ctx, 30*time.Second, func() error {
+			if !g.Running() {
+				return fmt.Errorf("%s is not running: %v", role, g.Ended())
+			}
+			return getOK(ctx, g.Admin+"/readyz")
+		}); err != nil {
+			return fmt.Errorf("wait for %s: %w", role, err)
+		}
+	}
+	sleep(ctx, time.Second) // groups have joined by then
+	return nil
+}
+
+// Write writes lines until the pace or ctx ends.
+func (l *Live) Write(ctx context.Context) (err error) {
+	l.Workload.Start = time.Now()
+	l.lines = NewLines(l.Workload)
+	l.wrote, err = Generate(ctx, l.lines, l.Pace, l.writer, func(g Generated) { l.found.wrote(g.Lines, l.Workload.Start, l.Pace) })
+	l.found.wrote(l.wrote.Lines, l.Workload.Start, l.Pace)
+	return err
+}
+
+// Await waits until all that was written can be read from the central Kafka and found
+// by a search.
+func (l *Live) Await(ctx context.Context, within time.Duration, say func(string)) error {
+	want := l.wrote.Lines
+	end := time.Now().Add(within)
+	for ctx.Err() == nil {
+		dc1, central, found := l.joints["dc1"].Distinct(), l.joints["central"].Distinct(), l.found.n.Load()
+		say(fmt.Sprintf("%s: %d lines written, %d in dc1, %d central, %d found", l.Plan.Name, want, dc1, central, found))
+		if dc1 >= want && central >= want && found >= want {
+			return nil
+		}
+		if time.Now().After(end) {
+			return nil // the verdicts tell what is missing
+		}
+		sleep(ctx, 200*time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// Finish reads the counters, stops the stages, each within its time, and judges.
+func (l *Live) Finish(ctx context.Context) (*Lived, error) {
+	ledger := l.writer.Ledger()
+	sources, lines, bytes := ledger.Total()
+	out := &Lived{Setting: fmt.Sprintf("%d partitions", l.Plan.Partitions), Lines: lines, Bytes: bytes, Sources: sources, Rate: float64(l.wrote.Lines) / l.wrote.Elapsed.Seconds(), Late: l.wrote.Late,
+		Latency: map[string]Latency{}, Verdicts: map[string]*Verdict{}, Usage: map[string]Usage{}, Stops: map[string]string{}}
+	for name, g := range l.Stages {
+		if !g.Running() {
+			out.Stops[name] = fmt.Sprintf("not running at the end: %v", g.Ended())
+			continue
+		}
+		f, err := atRest(ctx, g)
+		if err != nil {
+			out.Stops[name] = err.Error()
+			continue
+		}
+		for _, p := range Check(g.Role, f) {
+			out.Counters = append(out.Counters, p)
+		}
+		for _, loss := range Losses(f) {
+			out.Losses = append(out.Losses, name+": "+loss)
+		}
+	}
+	for name, g := range l.Stages {
+		if _, err := g.Stop(shutdownTimeout + 2*time.Second); err != nil && out.Stops[name] == "" {
+			out.Stops[name] = err.Error()
+		}
+		out.Usage[name] = g.Usage()
+	}
+	quiet(ctx, &l.records, func() bool { return true })
+	l.cancel()
+	l.wg.Wait()
+	for at, v := range l.joints {
+		out.Verdicts[at] = v.Verdict(ledger)
+		out.Latency[at] = out.Verdicts[at].Latency
+	}
+	if l.Site.ES != nil {
+		v := NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true})
+		if err := eventually(ctx, 30*time.Second, func() error {
+			v = NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true})
+			return Elastic{l.Site.ES.URL}.Read(ctx, l.Plan.Index()+"-*", v.See)
+		}); err != nil {
+			return out, err
+		}
+		out.Verdicts["elasticsearch"] = v.Verdict(ledger)
+		out.Latency["search"] = l.found.hist.Latency()
+	}
+	return out, errors.Join(l.errs[:]...)
+}
+
+// Close kills what still runs.
+func (l *Live) Close() {
+	if l.cancel != nil {
+		l.cancel()
+	}
+	for _, g := range l.Stages {
+		g.Kill()
+	}
+	if l.daemon != nil {
+		l.daemon.Close()
+	}
+	l.wg.Wait()
+}
+
+// found times lines until a search finds them, by counting: when n documents are
+// found, the n-th line written is taken to be among them. So it is exact where lines
+// keep their order, and the maximum is right always.
+type found struct {
+	n      atomic.Int64
+	mu     sync.Mutex
+	hist   Hist // owned by poll
+	sent   int64
+	start  time.Time
+	pace   Pace
+	timed  int64 // owned by poll
+	failed error // owned by poll
+}
+
+func (f *found) wrote(lines int64, start time.Time, pace Pace) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent, f.start, f.pace = lines, start, pace
+}
+
+func (f *found) poll(ctx context.Context, es Elastic, index string) {
+	for ; ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
+		n, err := es.Count(ctx, index, false)
+		if f.failed = err; err != nil {
+			continue
+		}
+		f.n.Store(n)
+		now := time.Now()
+		f.mu.Lock()
+		start, pace := f.start, f.pace
+		f.mu.Unlock()
+		for ; f.timed < n && !start.IsZero(); f.timed++ {
+			f.hist.Record(now.Sub(start.Add(pace.Due(f.timed))))
+		}
+	}
+}
+
+func makeDir(dir string) error { return os.MkdirAll(dir, 0o755) }
+
+// getOK wants status 200.
+func getOK(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(resp.Body)
+		return fmt.Errorf("GET %s: %s: %.300s", url, resp.Status, text)
+	}
+	return nil
+}
