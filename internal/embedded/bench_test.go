@@ -60,6 +60,15 @@ func BenchmarkStoreBulk(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(next.Load()-clients*perBulk)/b.Elapsed().Seconds(), "docs/s")
+	b.StopTimer()
+	for last := int64(0); ; { // until merging has come to an end
+		size, err := dirSize(s.o.Dir)
+		if err != nil || size == last {
+			break
+		}
+		last = size
+		time.Sleep(time.Second)
+	}
 	if size, err := dirSize(s.o.Dir); err == nil {
 		b.ReportMetric(float64(size)/float64(next.Load()-clients*perBulk), "disk-B/doc")
 	}

@@ -22,7 +22,7 @@ import (
 //	log.level.. the fields of facets: the value as it is, for search and for counting
 //	_kv         any other field: name, NUL, value
 //	_num        its numbers: name, NUL, sortable value, for ranges
-//	_any        the words of all other values, with positions, for a search that names no field
+//	_any        all other values in lower case, and the words of each, for a search that names no field
 //	_time _arr  day, hour and minute of @timestamp and of the arrival, for ranges of time
 //	_in         the arrival, a sortable term; it grows with each document of a store
 //	_source     the document as it came, stored only
@@ -53,9 +53,9 @@ var facets = map[string]bool{
 	"mesos.task_id": true, "marathon.app_id": true, "chronos.job": true,
 }
 
-// unranged are numbers of which each document has its own: ranges over them are not
-// worth their terms.
-var unranged = map[string]bool{"log.offset": true, "log.size": true}
+// unindexed are what each document has its own of and nobody looks for: terms for them
+// would make the index a third larger. They are in _source.
+var unindexed = map[string]bool{"log.offset": true, "log.size": true, "event.created": true, "event.ingested": true}
 
 const (
 	keywordIndexing = index.IndexField | index.SkipFreqNorm
@@ -91,7 +91,7 @@ func newDocument(id string, raw []byte, p *fastjson.Parser) (*document.Document,
 		return nil, err
 	}
 	d := document.NewDocument(id)
-	d.AddField(document.NewTextFieldWithIndexingOptions(sourceField, nil, raw, index.StoreField))
+	d.AddField(document.NewTextFieldWithIndexingOptions(sourceField, nil, pack(raw), index.StoreField))
 	if l.hasMessage {
 		l.kv = append(l.kv, hasField+"\x00"+messageField)
 		d.AddField(document.NewTextFieldCustom(messageField, nil, []byte(l.message), wordIndexing, words{}))
@@ -111,7 +111,7 @@ func newDocument(id string, raw []byte, p *fastjson.Parser) (*document.Document,
 		d.AddField(listField(numField, l.num, keywordIndexing))
 	}
 	if len(l.any) > 0 {
-		d.AddField(document.NewTextFieldCustom(anyField, nil, []byte(strings.Join(l.any, string(valueBreak))), wordIndexing, words{}))
+		d.AddField(document.NewTextFieldCustom(anyField, nil, []byte(strings.Join(l.any, "\x00")), keywordIndexing, values{}))
 	}
 	return d, nil
 }
@@ -162,7 +162,7 @@ func (l *leaves) value(path string, v *fastjson.Value) error {
 		return l.leaf(path, s)
 	case fastjson.TypeNumber:
 		s := string(v.MarshalTo(nil))
-		if f, err := strconv.ParseFloat(s, 64); err == nil && !unranged[path] && path != timeField {
+		if f, err := strconv.ParseFloat(s, 64); err == nil && path != timeField && !unindexed[path] {
 			l.num = append(l.num, path+"\x00"+sortableFloat(f))
 		}
 		return l.leaf(path, s)
@@ -185,6 +185,8 @@ func (l *leaves) leaf(path, s string) error {
 			return fmt.Errorf("failed to parse field [%s] of type [date]: %w", path, err)
 		}
 		l.time, l.hasTime = ns, true
+		return nil
+	case unindexed[path]:
 		return nil
 	}
 	l.any = append(l.any, s)

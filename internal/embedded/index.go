@@ -269,8 +269,8 @@ func sourceOf(r index.IndexReader, id string) (src []byte, err error) {
 	}
 	d.VisitFields(func(f index.Field) {
 		if f.Name() == sourceField {
-			src = f.Value()
+			src, err = unpack(f.Value())
 		}
 	})
-	return src, nil
+	return src, err
 }

@@ -45,8 +45,8 @@ func saramaClient(t *testing.T, k *Kafka) sarama.Client {
 	return c
 }
 
-// values reads partition 0 of topic to its end as a read_committed consumer.
-func values(t *testing.T, k *Kafka, topic string) map[int64]string {
+// readAll reads partition 0 of topic to its end as a read_committed consumer.
+func readAll(t *testing.T, k *Kafka, topic string) map[int64]string {
 	t.Helper()
 	c := saramaClient(t, k)
 	end, err := c.GetOffset(topic, 0, sarama.OffsetNewest)
@@ -153,7 +153,7 @@ func TestKafkaAckedSurvivesKill(t *testing.T) {
 		acked = append(acked, killedChild(t, "kafka", dir, 300)...)
 	}
 	k := startTestKafka(t, KafkaOptions{Dir: dir})
-	got := values(t, k, "logs")
+	got := readAll(t, k, "logs")
 	var last int64
 	for _, line := range acked {
 		var offset int64
@@ -205,7 +205,7 @@ func TestKafkaOpenTransactionEndsWithKill(t *testing.T) {
 		if err := p.CommitTxn(); err != nil {
 			t.Fatal(err)
 		}
-		got := values(t, k, "txn")
+		got := readAll(t, k, "txn")
 		seen := map[string]int{}
 		for _, v := range got {
 			seen[v]++
@@ -252,7 +252,7 @@ func TestKafkaCutsBatchWithoutIndexEntry(t *testing.T) {
 		t.Errorf("got %d batches, want %d", len(after), len(before)-1)
 	}
 	k := startTestKafka(t, KafkaOptions{Dir: dir})
-	if got := values(t, k, "logs"); len(got) != len(before)-1 {
+	if got := readAll(t, k, "logs"); len(got) != len(before)-1 {
 		t.Errorf("got %d records, want %d", len(got), len(before)-1)
 	}
 }
@@ -280,7 +280,7 @@ func TestKafkaCleanStop(t *testing.T) {
 
 	o.Topics["c"] = 3
 	k = startTestKafka(t, o)
-	if got := values(t, k, "b"); len(got) != 1 || got[0] != "v" {
+	if got := readAll(t, k, "b"); len(got) != 1 || got[0] != "v" {
 		t.Errorf("got records %v", got)
 	}
 	c := saramaClient(t, k)

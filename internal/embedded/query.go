@@ -29,10 +29,7 @@ type (
 	allQuery    struct{}
 	noneQuery   struct{}
 	termQuery   struct{ field, term string }
-	phraseQuery struct { // words one after the other in messageField or anyField
-		field string
-		words []string
-	}
+	phraseQuery []string // words of message, one after the other
 	regexpQuery struct{ field, pattern string }
 	idQuery     []string
 	indexQuery  string // pattern of index names
@@ -81,13 +78,13 @@ func (q regexpQuery) find(v view) (search.Searcher, error) {
 }
 
 func (q phraseQuery) find(v view) (search.Searcher, error) {
-	switch len(q.words) {
+	switch len(q) {
 	case 0:
 		return noneQuery{}.find(v)
 	case 1:
-		return termQuery{q.field, q.words[0]}.find(v)
+		return termQuery{messageField, q[0]}.find(v)
 	}
-	return searcher.NewPhraseSearcher(v.ctx, v.reader, q.words, 0, false, q.field, 1, unscored)
+	return searcher.NewPhraseSearcher(v.ctx, v.reader, q, 0, false, messageField, 1, unscored)
 }
 
 func (q idQuery) find(v view) (search.Searcher, error) {
@@ -271,10 +268,9 @@ func exists(field string) query {
 func is(field, text string) (query, error) {
 	switch field {
 	case "":
-		w := terms(text)
-		return orQuery{phraseQuery{messageField, w}, phraseQuery{anyField, w}}, nil
+		return orQuery{phraseQuery(terms(text)), termQuery{anyField, strings.ToLower(text)}}, nil
 	case messageField:
-		return phraseQuery{messageField, terms(text)}, nil
+		return phraseQuery(terms(text)), nil
 	case timeField, arrivalField:
 		from, to, err := parseTimeSpan(text)
 		return timeQuery{field, from, to}, err

@@ -305,8 +305,9 @@ func TestStoreQueryString(t *testing.T) {
 	f(`pay*`, "2")
 	f(`com.acme.Payment`, "2")
 	f(`10.0.0.7`, "2")
-	f(`"web 1"`, "0 1")
-	f(`"web 1 prod"`, "") // a phrase does not go from one value into the next
+	f(`web`, "0 1 2")
+	f(`WEB-1`, "0 1")
+	f(`/prod/payment`, "2")
 	f(`declined`, "2")
 	f(`app.user:jan`, "2")
 	f(`app:anna`, "4")

@@ -8,11 +8,7 @@ import (
 	"github.com/blevesearch/bleve/v2/analysis"
 )
 
-const (
-	maxWord    = 255    // bytes; a longer run is cut into pieces of this size
-	valueBreak = '\x1e' // between values of one text: no phrase goes over it
-	valueGap   = 100
-)
+const maxWord = 255 // bytes; a longer run is cut into pieces of this size
 
 // words is the analyzer of text: runs of letters and digits in lower case, and each
 // ideograph on its own. It splits more than Elasticsearch's standard analyzer (com.acme.Order
@@ -23,7 +19,6 @@ type words struct{}
 func (words) Analyze(b []byte) analysis.TokenStream {
 	s := strings.ToLower(string(b))
 	tokens := make(analysis.TokenStream, 0, len(s)/6+1)
-	gap := 0
 	add := func(from, to int) {
 		for from < to {
 			end := min(to, from+maxWord)
@@ -31,7 +26,7 @@ func (words) Analyze(b []byte) analysis.TokenStream {
 				end--
 			}
 			tokens = append(tokens, &analysis.Token{
-				Term: []byte(s[from:end]), Start: from, End: end, Position: len(tokens) + 1 + gap,
+				Term: []byte(s[from:end]), Start: from, End: end, Position: len(tokens) + 1,
 			})
 			from = end
 		}
@@ -50,9 +45,6 @@ func (words) Analyze(b []byte) analysis.TokenStream {
 			}
 			if alone {
 				add(i, i+n)
-			}
-			if c == valueBreak {
-				gap += valueGap
 			}
 		} else if begin < 0 {
 			begin = i
@@ -83,6 +75,20 @@ func wordRune(c rune) bool {
 
 func ideograph(c rune) bool {
 	return unicode.In(c, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul)
+}
+
+// values is the analyzer of a list of values with NUL between them: each value as a whole
+// and its words, all in lower case.
+type values struct{}
+
+func (values) Analyze(b []byte) analysis.TokenStream {
+	tokens := (words{}).Analyze(b)
+	for v := range strings.SplitSeq(strings.ToLower(string(b)), "\x00") {
+		if v != "" && len(v) <= maxKeyword {
+			tokens = append(tokens, &analysis.Token{Term: []byte(v), Position: len(tokens) + 1})
+		}
+	}
+	return tokens
 }
 
 // listSeparator is between the terms of a list: a byte that UTF-8 never holds.
