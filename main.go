@@ -19,6 +19,7 @@ func commands() []*cobra.Command {
 		indexerCommand(),
 		upCommand(),
 		loadtestCommand(),
+		setupCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),
