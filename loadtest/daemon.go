@@ -14,12 +14,12 @@ import (
 // Daemon answers what a log shipper asks a Docker daemon: which containers there are,
 // what is known of one, and events. Thousands of containers a minute cost it nothing,
 // which a real dockerd does not offer. A nil Daemon may be told of containers.
-// All methods are safe for concurrent use.
+// Containers may be told of from any goroutine; Close, Pause and Resume are for one.
 type Daemon struct {
 	Socket string
 
-	http *http.Server
-	done chan struct{}
+	http *http.Server  // of the time since StartDaemon or Resume
+	done chan struct{} // closed when it has ended
 
 	mu         sync.Mutex
 	containers map[string]DaemonContainer
@@ -53,18 +53,23 @@ type actor struct {
 
 // StartDaemon listens on a unix socket, whose path must have 107 bytes at most.
 func StartDaemon(socket string) (*Daemon, error) {
-	os.Remove(socket)
-	l, err := net.Listen("unix", socket)
+	d := &Daemon{Socket: socket, containers: map[string]DaemonContainer{}, listeners: map[chan daemonEvent]struct{}{}}
+	return d, d.listen()
+}
+
+func (d *Daemon) listen() error {
+	os.Remove(d.Socket)
+	l, err := net.Listen("unix", d.Socket)
 	if err != nil {
-		return nil, fmt.Errorf("listen as a Docker daemon: %w", err)
+		return fmt.Errorf("listen as a Docker daemon: %w", err)
 	}
-	d := &Daemon{Socket: socket, done: make(chan struct{}), containers: map[string]DaemonContainer{}, listeners: map[chan daemonEvent]struct{}{}}
-	d.http = &http.Server{Handler: http.HandlerFunc(d.serve)}
+	server, done := &http.Server{Handler: http.HandlerFunc(d.serve)}, make(chan struct{})
+	d.http, d.done = server, done
 	go func() {
-		defer close(d.done)
-		d.http.Serve(l)
+		defer close(done)
+		server.Serve(l)
 	}()
-	return d, nil
+	return nil
 }
 
 // Close ends all connections.
@@ -73,6 +78,12 @@ func (d *Daemon) Close() error {
 	<-d.done
 	return err
 }
+
+// Pause is as if the daemon was stopped: nobody answers, while containers go on.
+func (d *Daemon) Pause() error { return d.Close() }
+
+// Resume is as if it was started again.
+func (d *Daemon) Resume() error { return d.listen() }
 
 func (d *Daemon) start(c DaemonContainer) {
 	if d == nil {

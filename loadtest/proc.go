@@ -11,14 +11,12 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
 // Proc is a program under test: started, measured, killed and started again. The
-// kernel ends it when the load test ends. It is for one goroutine, but Usage may be
-// called from any.
+// kernel ends it when the load test ends. It is for one goroutine.
 type Proc struct {
 	Name string
 	Argv []string
@@ -28,7 +26,6 @@ type Proc struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it has ended and is reaped
 
-	mu   sync.Mutex
 	pid  int   // 0: not running
 	past Usage // of lives that are over
 }
@@ -66,9 +63,7 @@ func (p *Proc) Start() error {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.cmd, p.ended = cmd, ended
-	p.mu.Lock()
 	p.pid = cmd.Process.Pid
-	p.mu.Unlock()
 	return nil
 }
 
@@ -152,8 +147,9 @@ func (p *Proc) Signal(sig syscall.Signal) {
 
 // Usage is what it took so far.
 func (p *Proc) Usage() Usage {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.cmd != nil && !p.Running() {
+		p.over()
+	}
 	u := p.past
 	if p.pid != 0 {
 		if now, ok := usageOf(p.pid); ok {
@@ -167,8 +163,6 @@ func (p *Proc) Usage() Usage {
 // sample keeps the peak of memory, which is gone with the program: what wait4 tells
 // of it is that of the parent at the fork, if that was more.
 func (p *Proc) sample() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if u, ok := usageOf(p.pid); ok {
 		p.past.PeakRSS = max(p.past.PeakRSS, u.PeakRSS)
 	}
@@ -176,8 +170,6 @@ func (p *Proc) sample() {
 
 // over adds the life that has ended.
 func (p *Proc) over() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.pid == 0 || p.cmd.ProcessState == nil {
 		return
 	}

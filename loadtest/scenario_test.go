@@ -1,0 +1,143 @@
+//go:build linux
+
+package loadtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestBuiltinScenarios(t *testing.T) {
+	names, quick := map[string]bool{}, 0
+	for _, s := range Scenarios() {
+		if names[s.Name] {
+			t.Errorf("%s is there twice", s.Name)
+		}
+		names[s.Name] = true
+		if s.Quick {
+			quick++
+		}
+		if s.Rate == 0 || s.For == 0 || s.MaxRSS == 0 {
+			t.Errorf("%s lacks defaults: %+v", s.Name, s)
+		}
+		balanced(t, s)
+	}
+	if len(names) < 25 || quick < 8 {
+		t.Errorf("%d scenarios, %d quick", len(names), quick)
+	}
+}
+
+// balanced: what is broken is mended again, or the lines could never all arrive.
+func balanced(t *testing.T, s Scenario) {
+	t.Helper()
+	back := map[string]string{"kill": "start", "stop": "start", "freeze": "thaw", "cut": "mend", "half-open": "mend", "refuse": "behave", "refuse-items": "behave",
+		"slow": "behave", "drop": "behave", "block": "unblock", "fill": "free"}
+	open := map[string]string{} // what is broken, and what mends it
+	for _, m := range s.schedule() {
+		for _, on := range m.step.On {
+			if open[on] == m.step.Do {
+				delete(open, on)
+			}
+			if b := back[m.step.Do]; b != "" {
+				open[on] = b
+			}
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("%s: still to be done: %v", s.Name, open)
+	}
+}
+
+func TestReadScenariosRefuses(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if _, err := ReadScenarios(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	f(`[{name: A, what: w, expect: e}]`, "a name is of")
+	f(`[{name: a}]`, "say both")
+	f(`[{name: a, what: w, expect: e, steps: [{do: fly, on: [shipper]}]}]`, `no step does "fly"`)
+	f(`[{name: a, what: w, expect: e, steps: [{do: kill, on: [docker]}]}]`, "kill is for")
+	f(`[{name: a, what: w, expect: e, steps: [{do: kill}]}]`, "kill on what")
+	f(`[{name: a, what: w, expect: e, wat: 1}]`, "wat")
+	f(`[{name: a, what: w, expect: e, for: long}]`, "long")
+}
+
+func TestSchedule(t *testing.T) {
+	s, err := ReadScenarios(strings.NewReader(`[{name: a, what: w, expect: e, steps: [{at: 2s, every: 3s, times: 2, do: kill, on: [shipper]}, {at: 3s, do: start, on: [shipper]}]}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, m := range s[0].schedule() {
+		got += m.at.String() + " " + m.step.Do + "; "
+	}
+	if want := "2s kill; 3s start; 5s kill; "; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// A fault that did not bite, memory over the limit and a loss are problems.
+func TestJudge(t *testing.T) {
+	good := func() *Lived {
+		return &Lived{Lines: 5, Verdicts: map[string]*Verdict{"dc1": {}, "central": {Repeated: 3}, "elasticsearch": {}}, Usage: map[string]Usage{"indexer": {PeakRSS: 100 << 20}}}
+	}
+	f := func(change func(*Lived, *trial), want string) {
+		t.Helper()
+		s := DefaultScenario()
+		s.Shows = []string{"repeated_central"}
+		tr, l, out := &trial{Scenario: &s}, good(), &Outcome{}
+		change(l, tr)
+		tr.judge(out, l, Figures{})
+		if got := strings.Join(out.Problems, "\n"); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("problems %q, want %q", got, want)
+		}
+	}
+	f(func(*Lived, *trial) {}, "")
+	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "did not bite: repeated_central")
+	f(func(l *Lived, _ *trial) { l.Usage["indexer"] = Usage{PeakRSS: 600 << 20} }, "indexer took 600 MiB")
+	f(func(l *Lived, _ *trial) { l.Losses = []string{"given up"} }, "given up")
+	f(func(l *Lived, _ *trial) { l.Verdicts["dc1"].Problems = []Problem{{"missing", 1, "one"}} }, "dc1: missing: one")
+	f(func(l *Lived, _ *trial) { l.Stops = map[string]string{"shipper": "killed"} }, "shipper: killed")
+	f(func(l *Lived, _ *trial) { l.Counters = []Problem{{"counters", -1, "x"}} }, "counters: x")
+	f(func(_ *Lived, tr *trial) { tr.problems = []string{"stop: late"} }, "stop: late")
+}
+
+func TestProc(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	p := &Proc{Name: "burn", Argv: []string{"/bin/sh", "-c", `trap 'exit 3' TERM; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo hello; while :; do sleep 0.01; done`}, Log: log}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Kill()
+	if err := eventually(t.Context(), 20*time.Second, func() error {
+		text, err := os.ReadFile(log)
+		if err == nil && !strings.Contains(string(text), "hello") {
+			return os.ErrNotExist
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	live := p.Usage()
+	if live.CPU <= 0 || live.PeakRSS < 100<<10 || !p.Running() {
+		t.Errorf("usage %+v, running %v", live, p.Running())
+	}
+	if _, err := p.Stop(5 * time.Second); err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "hello") {
+		t.Errorf("stop: %v, want exit status 3 and the log", err)
+	}
+	if over := p.Usage(); over.CPU < live.CPU-20*time.Millisecond || over.PeakRSS < live.PeakRSS || p.Running() {
+		t.Errorf("usage at the end %+v, before %+v", over, live)
+	}
+	if err := p.Start(); err != nil { // another life
+		t.Fatal(err)
+	}
+	p.Kill()
+	if p.Running() || p.Ended() == nil {
+		t.Error("killed, and it says it ended well")
+	}
+}
