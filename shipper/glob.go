@@ -2,11 +2,13 @@ package shipper
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
@@ -182,7 +184,7 @@ func expand(pattern string) (paths []string, err error) {
 	var walk func(dir string, rest []string)
 	walk = func(dir string, rest []string) {
 		entries, e := os.ReadDir(dir)
-		if e != nil && !os.IsNotExist(e) && err == nil {
+		if e != nil && !os.IsNotExist(e) && !errors.Is(e, syscall.ENOTDIR) && err == nil {
 			err = e
 		}
 		for _, d := range entries {

@@ -186,7 +186,10 @@ func (s *site) until(what string, ok func() bool) {
 	deadline := time.Now().Add(15 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("no %s; %d events: %.2000q", what, len(s.events), s.messages())
+			for _, p := range s.cluster.PartitionInfos("logs") {
+				s.t.Logf("partition %d: %d records, %d stable", p.Partition, p.HighWatermark, p.LastStableOffset)
+			}
+			s.t.Fatalf("no %s; %d events in %d records: %.1000q", what, len(s.events), len(s.order), s.messages())
 		}
 		s.read(50 * time.Millisecond)
 	}
@@ -204,7 +207,13 @@ func (s *site) read(wait time.Duration) int {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	n := 0
-	s.reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+	fetched := s.reader.PollFetches(ctx)
+	fetched.EachError(func(topic string, partition int32, err error) {
+		if ctx.Err() == nil {
+			s.t.Logf("fetch %s/%d: %v", topic, partition, err)
+		}
+	})
+	fetched.EachRecord(func(r *kgo.Record) {
 		n++
 		var e event
 		if err := json.Unmarshal(r.Value, &e); err != nil {
