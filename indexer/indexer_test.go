@@ -316,6 +316,7 @@ func (w *world) allCommitted(want map[int32]int64) {
 }
 
 func TestNothingIsLost(t *testing.T) {
+	t.Parallel()
 	f := func(name string, request func(*estest.Request) estest.Answer, item func(*estest.Doc) estest.Item, wantDead func(n int) bool) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

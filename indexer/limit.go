@@ -32,6 +32,9 @@ func newLimiter(start, most int, tell func(int)) *limiter {
 
 // acquire waits for a permit, in the order of the callers.
 func (l *limiter) acquire(ctx context.Context) (permit, error) {
+	if err := ctx.Err(); err != nil {
+		return permit{}, err
+	}
 	l.mu.Lock()
 	if l.busy < l.limit && len(l.waiting) == 0 {
 		p := l.take()

@@ -54,6 +54,7 @@ type Server struct {
 
 	http   *httptest.Server
 	closed chan struct{}
+	once   sync.Once
 
 	mu       sync.Mutex
 	request  func(*Request) Answer // guarded by mu
@@ -84,11 +85,13 @@ func New() *Server {
 	return s
 }
 
-// Close ends the server, requests that hang included.
+// Close ends the server, requests that hang included. It may be called twice.
 func (s *Server) Close() {
-	close(s.closed)
-	s.http.CloseClientConnections()
-	s.http.Close()
+	s.once.Do(func() {
+		close(s.closed)
+		s.http.CloseClientConnections()
+		s.http.Close()
+	})
 }
 
 // OnRequest sets what becomes of whole requests; nil: nothing special.

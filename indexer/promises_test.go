@@ -1,0 +1,360 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/estest"
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/internal/metrics"
+)
+
+func numberOf(source []byte) int {
+	var m struct{ Message string }
+	json.Unmarshal(source, &m)
+	n, err := strconv.Atoi(strings.TrimPrefix(m.Message, "event "))
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// What was indexed without our hearing of it is sent again after a restart, and is
+// there once.
+func TestNothingIsDoubled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	w.es.OnRequest(func(*estest.Request) estest.Answer { return estest.Answer{Cut: true} })
+	w.produce(100, 0, 1)
+	r := w.start()
+	w.until("all indexed, unheard", func() bool { return w.es.Len() == 200 })
+	r.stop()
+	if got := w.committed(); got[0] > 0 || got[1] > 0 {
+		t.Errorf("committed %v without an answer", got)
+	}
+	r.balance()
+	w.es.OnRequest(nil)
+	r = w.start()
+	w.allCommitted(map[int32]int64{0: 100, 1: 100})
+	r.stop()
+	w.allSettled(r, nil)
+	if dup := r.figure("indexer_events_duplicate_total"); dup != 200 {
+		t.Errorf("%v duplicates counted, want 200", dup)
+	}
+}
+
+// A stop with Elasticsearch or Kafka away is in time, commits nothing that is not
+// finished, and loses nothing.
+func TestAStopIsClean(t *testing.T) {
+	t.Parallel()
+	f := func(name string, a estest.Answer) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2)
+			w.cfg.Indexer.Outputs[0].Bulk.RetryMax = config.Duration(time.Minute)
+			w.cfg.Indexer.Outputs[0].Bulk.RetryInitial = config.Duration(time.Minute)
+			w.cfg.Indexer.Outputs[0].Elasticsearch.Timeout = config.Duration(time.Minute)
+			w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
+			w.es.OnRequest(func(*estest.Request) estest.Answer { return a })
+			w.produce(200, 0, 1)
+			r := w.start()
+			w.until("requests are made", func() bool { return w.es.Counts().Requests > 0 })
+			if d := r.stop(); d > w.cfg.ShutdownTimeout.D() {
+				t.Errorf("stopped after %v", d)
+			}
+			r.balance()
+			if got := w.committed(); got[0] > 0 || got[1] > 0 {
+				t.Errorf("committed %v with nothing indexed", got)
+			}
+			w.cfg.Indexer.Outputs[0].Bulk.RetryInitial = config.Duration(5 * time.Millisecond)
+			w.es.OnRequest(nil)
+			r = w.start()
+			w.allCommitted(map[int32]int64{0: 200, 1: 200})
+			r.stop()
+			w.allSettled(r, nil)
+		})
+	}
+	f("elasticsearch answers 503", estest.Answer{Status: 503})
+	f("elasticsearch hangs", estest.Answer{Hang: true})
+	t.Run("kafka is away", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, 2)
+		w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
+		w.produce(100, 0, 1)
+		r := w.start()
+		w.until("all stored", func() bool { return w.es.Len() == 200 })
+		w.k.Close()
+		if d := r.stop(); d > w.cfg.ShutdownTimeout.D() {
+			t.Errorf("stopped after %v", d)
+		}
+		r.balance()
+	})
+	t.Run("neither was ever there", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, 1)
+		w.k.Close()
+		w.es.Close()
+		w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
+		r := w.start()
+		time.Sleep(100 * time.Millisecond)
+		if d := r.stop(); d > w.cfg.ShutdownTimeout.D() {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
+// A record that is refused for ever holds up the commit of its own partition and
+// nothing else; nothing above it is committed.
+func TestOneBadRecordHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.cfg.Indexer.Outputs[0].Bulk.Concurrency = 1
+	w.cfg.Indexer.Outputs[0].Bulk.MaxConcurrency = 2
+	var mended atomic.Bool
+	w.es.OnItem(func(d *estest.Doc) estest.Item {
+		if numberOf(d.Source) == 30 && !mended.Load() { // partition 0, offset 10
+			return estest.Item{Status: 503, Type: "unavailable_shards_exception"}
+		}
+		return estest.Item{}
+	})
+	w.produce(500, 0, 1, 2)
+	r := w.start()
+	w.until("all others stored and committed", func() bool {
+		got := w.committed()
+		return w.es.Len() == 1499 && got[1] == 500 && got[2] == 500 && got[0] == 10
+	})
+	mended.Store(true)
+	w.allCommitted(map[int32]int64{0: 500, 1: 500, 2: 500})
+	r.stop()
+	w.allSettled(r, nil)
+}
+
+// One output that is down holds up no other.
+func TestStandbyDownHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	standby := estest.New()
+	defer standby.Close()
+	standby.OnRequest(func(*estest.Request) estest.Answer { return estest.Answer{Status: 503} })
+	w.cfg.Indexer.Outputs = append(w.cfg.Indexer.Outputs, w.output("standby", standby.URL))
+	w.produce(200, 0, 1)
+	r := w.start()
+	w.allCommitted(map[int32]int64{0: 200, 1: 200})
+	if standby.Len() != 0 {
+		t.Error("the standby cluster is not down")
+	}
+	standby.OnRequest(nil)
+	w.until("the standby cluster has all", func() bool { return standby.Len() == 400 })
+	r.stop()
+	w.allSettled(nil, nil)
+}
+
+// Members come and go while bulks are under way.
+func TestRebalanceLosesAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 6)
+	w.es.OnRequest(func(r *estest.Request) estest.Answer {
+		return estest.Answer{Delay: time.Duration(r.N%5) * 10 * time.Millisecond}
+	})
+	all := []int32{0, 1, 2, 3, 4, 5}
+	w.produce(100, all...)
+	a := w.start()
+	w.until("a begins", func() bool { return w.es.Len() > 50 })
+	b, c := w.start(), w.start()
+	w.until("all of them work", func() bool {
+		w.produce(5, all...)
+		return b.figure("indexer_events_read_total") > 0 && c.figure("indexer_events_read_total") > 0
+	})
+	b.stop()
+	w.produce(100, all...)
+	n := int64(w.n / len(all))
+	w.allCommitted(map[int32]int64{0: n, 1: n, 2: n, 3: n, 4: n, 5: n})
+	a.stop()
+	c.stop()
+	for _, r := range []*running{a, b, c} {
+		r.balance()
+	}
+	w.allSettled(nil, nil)
+}
+
+// Refused by 401 or 403: nothing is committed, the role is not ready, and it goes on
+// by itself once that is mended.
+func TestDeniedCommitsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.es.OnRequest(func(r *estest.Request) estest.Answer {
+		if r.N < 10 {
+			return estest.Answer{Status: 403, Type: "security_exception"}
+		}
+		return estest.Answer{}
+	})
+	w.produce(10, 0)
+	r := w.start()
+	w.until("refused", func() bool { n := w.es.Counts().Requests; return n > 2 && n < 10 })
+	if got := w.committed()[0]; got > 0 {
+		t.Errorf("committed %d", got)
+	}
+	w.allCommitted(map[int32]int64{0: 10})
+	r.stop()
+	w.allSettled(r, nil)
+}
+
+// A dead letter that the topic does not take for its size is stored in parts, and only
+// then is its offset committed.
+func TestDeadLetterInParts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	const most = 3000
+	w.es.OnItem(func(*estest.Doc) estest.Item {
+		return estest.Item{Status: 400, Type: "document_parsing_exception", Reason: "no"}
+	})
+	var text strings.Builder
+	for i := range 2500 { // hard to compress, so that the parts are many
+		fmt.Fprintf(&text, "%x,", uint32(i)*2654435761)
+	}
+	value := []byte(`{"message":"` + text.String() + `"}`)
+	w.put(&kgo.Record{Topic: testTopic, Key: []byte("k"), Value: value, Headers: []kgo.RecordHeader{{Key: "dead.reason", Value: []byte("of before")}, {Key: "own", Value: []byte("h")}}})
+	w.k.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.k.KeepControl()
+		p := req.(*kmsg.ProduceRequest)
+		resp := p.ResponseKind().(*kmsg.ProduceResponse)
+		for _, rt := range p.Topics {
+			st := kmsg.NewProduceResponseTopic()
+			st.Topic, st.TopicID = rt.Topic, rt.TopicID
+			for _, rp := range rt.Partitions {
+				if len(rp.Records) <= most {
+					return nil, nil, false
+				}
+				sp := kmsg.NewProduceResponseTopicPartition()
+				sp.Partition, sp.ErrorCode = rp.Partition, 10 // MESSAGE_TOO_LARGE
+				st.Partitions = append(st.Partitions, sp)
+			}
+			resp.Topics = append(resp.Topics, st)
+		}
+		return resp, nil, true
+	})
+	r := w.start()
+	w.allCommitted(map[int32]int64{0: 1})
+	r.stop()
+	got := make([]byte, len(value))
+	covered := 0
+	letters := w.letters()
+	for _, l := range letters {
+		var from, to, whole int
+		if _, err := fmt.Sscanf(headerOf(l, deadPart), "%d-%d/%d", &from, &to, &whole); err != nil || whole != len(value) || to-from != len(l.Value) {
+			t.Fatalf("part %q of %d bytes", headerOf(l, deadPart), len(l.Value))
+		}
+		covered += copy(got[from:to], l.Value)
+		if string(l.Key) != "k" || headerOf(l, "own") != "h" || headerOf(l, deadReason) != "document_parsing_exception: no" || headerOf(l, deadStatus) != "400" {
+			t.Errorf("key %s, headers %v", l.Key, l.Headers)
+		}
+	}
+	if len(letters) < 4 || covered != len(value) || !bytes.Equal(got, value) {
+		t.Errorf("%d letters with %d of %d bytes", len(letters), covered, len(value))
+	}
+	r.balance()
+}
+
+// place is a partition without a Kafka.
+type place struct {
+	partition int32
+	done      atomic.Int64
+}
+
+func (p *place) Topic() string          { return testTopic }
+func (p *place) Partition() int32       { return p.partition }
+func (p *place) DoneAll(from, to int64) { p.done.Add(to - from) }
+
+// newBareOutput is an output without a consumer group and dead letters.
+func newBareOutput(t testing.TB, ctx context.Context, o config.Output) *output {
+	reg := metrics.New("indexer", "h")
+	out := &output{cfg: &config.Indexer{}, fig: newFigures(reg, o.Name), log: slog.New(slog.DiscardHandler), claims: map[*kafka.Claim]*claim{}}
+	var err error
+	if out.pattern, err = newPattern(o.Index); err != nil {
+		t.Fatal(err)
+	}
+	if out.target, err = newTarget(ctx, &o, out.log, out.fig, admin.NewState("indexer").Need("es")); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (o *output) bareClaim(p *place) *claim {
+	c := &claim{marker: p, idle: make(chan struct{}, 1)}
+	c.enc.names.pattern, c.enc.parser.zone = o.pattern, time.UTC
+	return c
+}
+
+// While Elasticsearch does not answer, what is taken is bounded in bytes, however much
+// comes and from however many partitions.
+func TestMemoryIsBounded(t *testing.T) {
+	es := estest.New()
+	defer es.Close()
+	es.OnRequest(func(*estest.Request) estest.Answer { return estest.Answer{Hang: true} })
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &world{t: t}
+	o := w.output("online", es.URL)
+	o.Bulk.Bytes, o.Bulk.Count, o.Bulk.MaxConcurrency, o.Bulk.Concurrency = 256*config.KiB, 100_000, 3, 3
+	o.Elasticsearch.Compression = 0
+	out := newBareOutput(t, ctx, o)
+	const partitions = 20
+	done := make(chan struct{})
+	records := make([]kafka.Record, 2000)
+	value := line(strings.Repeat("x", 1000))
+	for i := range records {
+		records[i] = kafka.Record{Value: value, Offset: int64(i)}
+	}
+	for p := range int32(partitions) {
+		c := out.bareClaim(&place{partition: p})
+		go func() {
+			for ctx.Err() == nil {
+				out.take(ctx, c, records)
+			}
+			done <- struct{}{}
+		}()
+	}
+	w.until("every bulk is full", func() bool { out.target.mu.Lock(); defer out.target.mu.Unlock(); return len(out.target.free) == 0 && out.target.cur == nil })
+	taken := testFigure(t, out.fig.reg, "sluice_indexer_events_read_total") * float64(len(value))
+	if most := float64(4 * 256 << 10); taken > most {
+		t.Errorf("%v bytes were taken, the bound is %v", taken, most)
+	}
+	cancel()
+	for range partitions {
+		<-done
+	}
+	out.target.flushes.Wait()
+	for len(out.target.free) > 0 {
+		if b := <-out.target.free; cap(b.buf) > 2*256<<10 {
+			t.Errorf("a bulk kept %d bytes", cap(b.buf))
+		}
+	}
+}
+
+func testFigure(t testing.TB, reg *metrics.Registry, name string) (sum float64) {
+	families, err := reg.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.Metric {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
