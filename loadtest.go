@@ -37,7 +37,7 @@ first (Java, Maven packages; as root also Debian packages).`,
   sluice loadtest verify --ledger /tmp/lt.json --kafka 127.0.0.1:9092 --topic logs`,
 		GroupID: groupTools,
 	}
-	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), scenariosCommand(), breakCommand(), floorCommand())
+	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), scenariosCommand(), breakCommand(), peersCommand(), floorCommand())
 	return cmd
 }
 
@@ -423,6 +423,44 @@ and every counter to come out, or says which did not. The exit code is then 1.`,
 	}
 	return cmd
 }
+
+func peersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "peers [--quick] [--peer PEER]... [flags]",
+		Short: "Measure sluice and other programs side by side",
+		Long: `peers is run with other programs beside each stage: the same input in the same run, with
+acknowledgement by all replicas as well. What each does less than sluice is said below
+the table and in the report. rsyslog (all stages) and MirrorMaker 2 (aggregator) are
+installed and configured; any other is given as PART:NAME=COMMAND, which finds in its
+environment:
+
+` + indent(loadtest.PeerEnv),
+		Example: `  sluice loadtest peers --quick --report /tmp/report
+  sluice loadtest peers --part shipper --peer rsyslog --peer 'shipper:mine=my-shipper --files "$LT_FILES" --to "$LT_OUT_BROKER/$LT_OUT_TOPIC"'`,
+		Args: cobra.NoArgs,
+	}
+	options, save := runFlags(cmd)
+	peers := cmd.Flags().StringArray("peer", loadtest.KnownPeers, "beside sluice and the floors")
+	parts := cmd.Flags().StringSlice("part", loadtest.Parts[:4], "what to measure")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		o, err := options()
+		if err != nil {
+			return err
+		}
+		o.Parts = *parts
+		for _, text := range *peers {
+			p, err := loadtest.ParsePeer(text)
+			if err != nil {
+				return err
+			}
+			o.Peers = append(o.Peers, p)
+		}
+		return carryOut(cmd, o, *save)
+	})
+	return cmd
+}
+
+func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
 
 func floorCommand() *cobra.Command {
 	var f loadtest.Floor

@@ -95,10 +95,10 @@ func (r *Report) finish() {
 // OK is true if everything that was verified is as promised. Peers and floors are not held to it.
 func (r *Report) OK() bool { return len(r.Problems()) == 0 }
 
-// Problems lists what is wrong.
+// Problems lists what is wrong with sluice; what peers lose stands in the table alone.
 func (r *Report) Problems() (out []string) {
 	for _, m := range r.All {
-		if m.Verdict != nil {
+		if m.Verdict != nil && m.stage != nil {
 			for _, p := range m.Verdict.Problems {
 				out = append(out, m.Part+" "+m.Who+": "+p.String())
 			}

@@ -84,6 +84,9 @@ func (k *KafkaCluster) Tool(ctx context.Context, class string, args ...string) (
 	return run(ctx, "java", append([]string{"-Xmx256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.lib, class}, args...)...)
 }
 
+// ClassPath is that of Kafka's own programs, MirrorMaker 2 among them.
+func (k *KafkaCluster) ClassPath() string { return k.lib }
+
 const (
 	plain      = "PLAINTEXT"
 	controller = "CONTROLLER"
