@@ -323,4 +323,3 @@ func TestLinesAllocateNothing(t *testing.T) {
 		}
 	}
 }
-

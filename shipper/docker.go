@@ -31,9 +31,15 @@ type daemon struct {
 
 	client *docker.Client
 	seen   *lru.Cache[string, *inspected]
-	known  map[string]bool // containers that the tailer was told of or that are skipped, and whether they run
-	warned map[string]bool // reasons for skipping that were logged
+	known  map[string]state // containers that the tailer was told of or that are skipped
+	warned map[string]bool  // reasons for skipping that were logged
 	rooted bool
+}
+
+// state is what was last said of a container.
+type state struct {
+	runs bool
+	skip string // as in inspected
 }
 
 // inspected is a container as inspect described it.
@@ -58,7 +64,7 @@ func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dep
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen, known: map[string]bool{}, warned: map[string]bool{}}, nil
+	return &daemon{cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen, known: map[string]state{}, warned: map[string]bool{}}, nil
 }
 
 // run follows the daemon until ctx ends, whether it is there or not.
@@ -115,12 +121,8 @@ func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, c
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	query := url.Values{"filters": {`{"type":["container"],"event":["start","restart","die","destroy","rename","update"]}`}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url("/events?"+query.Encode()), nil)
-	if err != nil {
-		return err
-	}
 	deadline := time.AfterFunc(d.cfg.Timeout.D(), cancel) // until the answer starts
-	res, err := d.client.HTTPClient.Do(req)
+	res, err := d.get(ctx, "/events?"+query.Encode())
 	if !deadline.Stop() && err == nil {
 		err = context.DeadlineExceeded
 		_ = res.Body.Close()
@@ -129,9 +131,6 @@ func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, c
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %s", res.Status)
-	}
 	select {
 	case connected <- struct{}{}:
 	default:
@@ -148,6 +147,22 @@ func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, c
 			return ctx.Err()
 		}
 	}
+}
+
+// get asks for a path of the API through the client's transport.
+func (d *daemon) get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url(path), nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := d.client.HTTPClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("status %s", res.Status), res.Body.Close())
+	}
+	return res, nil
 }
 
 // url is where the client's transport finds a path of the API.
@@ -186,8 +201,8 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 		d.look(ctx, id, true, true)
 	case "rename", "update":
 		d.seen.Remove(id)
-		if running, ok := d.known[id]; ok {
-			d.look(ctx, id, running, false)
+		if was, ok := d.known[id]; ok {
+			d.look(ctx, id, was.runs, false)
 		}
 	case "die":
 		d.look(ctx, id, false, false)
@@ -216,7 +231,7 @@ func (d *daemon) list(ctx context.Context) {
 		id := all[i].ID
 		there[id] = true
 		runs := running(all[i].State)
-		if was, ok := d.known[id]; !ok || was != runs {
+		if was, ok := d.known[id]; !ok || was.runs != runs {
 			d.look(ctx, id, runs, false)
 		}
 		if ctx.Err() != nil {
@@ -243,7 +258,13 @@ func (d *daemon) root(ctx context.Context) {
 	if d.rooted {
 		return
 	}
-	info, err := d.client.Info()
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D()) // the client's own call has no deadline
+	defer cancel()
+	var info struct{ DockerRootDir string }
+	res, err := d.get(ctx, "/info")
+	if err == nil {
+		err = errors.Join(json.NewDecoder(res.Body).Decode(&info), res.Body.Close())
+	}
 	if err != nil {
 		d.m.dockerError("info")
 		return
@@ -287,10 +308,10 @@ func (d *daemon) look(ctx context.Context, id string, runs, started bool) {
 		}
 		d.seen.Add(id, in)
 	}
-	_, told := d.known[id]
-	d.known[id] = runs
+	was, told := d.known[id]
+	d.known[id] = state{runs, in.skip}
 	if in.skip != "" {
-		if !told {
+		if !told || was.skip != in.skip {
 			d.skipped(in)
 			d.tell(ctx, target{kind: kindDocker, name: id, drop: true})
 		}

@@ -41,7 +41,7 @@ const (
 
 var flagSets = func() (sets [16][]string) {
 	for i := range sets {
-		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, flagTorn} {
+		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, schemas.FlagTorn} {
 			if i>>b&1 == 1 {
 				sets[i] = append(sets[i], text)
 			}
@@ -49,10 +49,6 @@ var flagSets = func() (sets [16][]string) {
 	}
 	return sets
 }()
-
-// flagTorn marks what is not a line of the format its source has; the message is what
-// stands in the file.
-const flagTorn = "torn"
 
 func (s *source) join(stream string) *join {
 	for _, j := range s.joins {

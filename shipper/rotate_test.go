@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicelog/sluice/config"
 )
@@ -261,5 +264,80 @@ func TestRotatedJSONFilesKeepTheirPartialLine(t *testing.T) {
 	s.settle()
 	if len(s.order) != n {
 		t.Errorf("%d records sent again after everything was stored", len(s.order)-n)
+	}
+}
+
+// Without birth times the moment a file was first seen stands in; it is on disk before
+// the first line is sent, so a crash right after does not change ids.
+func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
+	ask := askBirth
+	askBirth = 0
+	t.Cleanup(func() { askBirth = ask })
+	s := newSite(t).plain()
+	s.append("web.log", lines("a", 0, 20))
+	s.start()
+	s.wait(20)
+	all, err := os.ReadFile(s.cfg.DataDir + "/positions.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(all), `"seen":`) {
+		t.Error("lines were sent before the file's record was stored")
+	}
+	s.stop()
+	f := func(p position) position { p.Offset, p.Marker = 0, marker(nil); return p }
+	rewritePositions(t, s, f) // as if it had been killed before an acknowledgement was stored
+	s.start()
+	s.until("second copies", func() bool { return len(s.order) >= 40 })
+	if len(s.events) != 20 {
+		t.Errorf("%d ids, want 20", len(s.events))
+	}
+	s.stop()
+	if err := os.Remove(s.path("web.log")); err != nil {
+		t.Fatal(err)
+	}
+	s.append("web.log", lines("b", 0, 5)) // perhaps the same inode: other content, so another file
+	s.start()
+	s.wait(25)
+}
+
+func rewritePositions(t *testing.T, s *site, f func(position) position) {
+	t.Helper()
+	p, all, _, err := openPositions(s.cfg.DataDir + "/positions.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var changes []record
+	for key, at := range decodePositions(all[bucketFiles]) {
+		v, err := json.Marshal(f(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes = append(changes, record{bucketFiles, key, v})
+	}
+	if err := joinErr(p.put(changes), p.close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeletedFileIsGivenUpInTheEndAndCounted(t *testing.T) {
+	s := newSite(t).plain()
+	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { return true })
+	s.cfg.Shipper.HoldDeleted = config.Duration(200 * time.Millisecond)
+	s.cfg.Shipper.Produce.Buffer = config.MiB
+	s.append("web.log", strings.Repeat(strings.Repeat("x", 999)+"\n", 6000))
+	s.start()
+	s.until("back-pressure", func() bool { return s.counter("shipper_events_made_total") > 1000 })
+	if err := os.Remove(s.path("web.log")); err != nil {
+		t.Fatal(err)
+	}
+	s.until("file given up", func() bool { return s.counter("shipper_given_up_files_total") == 1 })
+	lost, read := s.counter("shipper_given_up_total"), s.counter("shipper_read_total")
+	s.until("the last figures", func() bool { read = s.counter("shipper_read_total"); return lost+read >= 6_000_000 })
+	if lost+read != 6_000_000 || lost == 0 || !s.logged("deleted file given up") {
+		t.Errorf("%v bytes given up, %v read, of 6000000; told: %v", lost, read, s.logged("deleted file given up"))
+	}
+	if n := s.counter("shipper_files_open"); n != 0 {
+		t.Errorf("%v files open", n)
 	}
 }

@@ -121,7 +121,7 @@ func (t *tailer) sourcesOf(ctx context.Context, cfg *config.Config, log *slog.Lo
 			return nil, err
 		}
 		for id := range t.known {
-			d.known[id] = false // gone, if the first list has it no more
+			d.known[id] = state{} // gone, if the first list has it no more
 		}
 		out = append(out, d.run)
 	}

@@ -633,7 +633,10 @@ func (t *tailer) removeSource(key string, s *source) {
 		t.close(f)
 		delete(t.files, f.id)
 	}
-	s.files, s.live = nil, nil
+	for _, j := range s.joins {
+		t.buffered -= int64(cap(j.message))
+	}
+	s.files, s.live, s.joins = nil, nil, nil
 	t.unwatch(s)
 	delete(t.sources, key)
 }
@@ -1151,11 +1154,10 @@ func (t *tailer) takeRefused() {
 		t.m.splitRefused.Inc()
 		p := &pieces{of: r.tag}
 		p.left.Store(2)
-		for _, half := range [][]byte{a, b} {
-			rec := r.rec
-			rec.Value = half
-			t.refused = slices.Insert(t.refused, 0, refusal{rec: rec, tag: kafka.Tag{Owner: p}})
-		}
+		first, second := r.rec, r.rec
+		first.Value, second.Value = a, b
+		tag := kafka.Tag{Owner: p}
+		t.refused = slices.Insert(t.refused, 0, refusal{rec: first, tag: tag}, refusal{rec: second, tag: tag})
 	}
 }
 
