@@ -60,7 +60,8 @@ type Result struct {
 // ProducerOptions are the choices of a producer.
 type ProducerOptions struct {
 	config.Produce
-	TransactionalID string // not empty: all batches go into transactions (Begin, Commit, Abort)
+	TransactionalID string  // not empty: all batches go into transactions (Begin, Commit, Abort)
+	Memory          *Memory // shared with other producers, instead of Buffer; nil: not shared
 
 	// Done is called once for every batch, in order per partition, from a goroutine
 	// of the producer. It must not call the producer's blocking methods.

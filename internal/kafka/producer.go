@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime"
@@ -38,7 +39,8 @@ type Producer struct {
 	running sync.WaitGroup
 	closed  atomic.Bool
 
-	budget  budget
+	budget  *budget
+	held    atomic.Int64 // of the budget
 	pending atomic.Int64 // records without a callback yet
 	drained *sync.Cond   // pending fell to 0
 	linger  atomic.Int32 // > 0: somebody drains, nothing lingers
@@ -47,6 +49,9 @@ type Producer struct {
 	topics atomic.Pointer[map[string]*topic]
 	lanes  int
 	lane   int // of the next partition; guarded by mu
+
+	txn        *txn         // nil without a transactional id
+	generation atomic.Int64 // transactions begun
 
 	sender *sender
 	scout  *scout
@@ -100,16 +105,31 @@ func NewProducer(ctx context.Context, c *Cluster, o ProducerOptions) (*Producer,
 	}
 	p := &Producer{cluster: c, opts: o, codec: codec, conf: conf, dialer: d, cancel: cancel, drained: sync.NewCond(new(sync.Mutex))}
 	p.lanes = min(runtime.GOMAXPROCS(0), 4)
-	p.budget.limit = int64(o.Buffer)
+	p.budget = &budget{limit: int64(o.Buffer)}
+	if o.Memory != nil {
+		p.budget = &o.Memory.budget
+	}
 	p.topics.Store(&map[string]*topic{})
 	p.flush = p.Flush
 	p.outbox = newOutbox(p)
 	p.scout = newScout(p)
 	p.sender = newSender(p)
+	if o.TransactionalID != "" {
+		p.lanes = 1 // there is such a producer for every partition that is read
+		p.txn = newTxn(p, o.TransactionalID)
+		p.running.Go(func() { p.txn.run(ctx) })
+	}
 	p.running.Go(func() { p.outbox.run(ctx) })
 	p.running.Go(func() { p.scout.run(ctx) })
 	p.running.Go(func() { p.sender.run(ctx) })
 	return p, nil
+}
+
+func (p *Producer) txnID() *string {
+	if p.txn == nil {
+		return nil
+	}
+	return &p.txn.id
 }
 
 func codecOf(s string) (sarama.CompressionCodec, error) {
@@ -139,10 +159,24 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 	if p.closed.Load() {
 		return ErrClosed
 	}
+	if p.txn != nil {
+		switch p.txn.now() {
+		case txnOpen, txnBroken:
+		case txnFenced:
+			return p.txn.reason()
+		default:
+			return ErrNoTransaction
+		}
+	}
 	part := p.partition(topic, partition)
 	size := wireSize(&r)
-	if err := p.budget.take(ctx, size+heldOverhead, p.flush); err != nil {
+	if err := p.budget.take(ctx, p.dialer.ctx.Done(), size+heldOverhead, p.flush); err != nil {
 		return err
+	}
+	p.held.Add(size + heldOverhead)
+	if p.closed.Load() { // since; whoever swaps last gives back what came in between
+		p.budget.give(p.held.Swap(0))
+		return ErrClosed
 	}
 	p.pending.Add(1)
 	p.add(part, &r, tag, size)
@@ -286,7 +320,7 @@ func (p *Producer) Partitions(ctx context.Context, name string) (int32, error) {
 func (p *Producer) Flush() { p.sender.inbox.flushAll() }
 
 // InFlight is the memory of the records that have had no callback, in bytes.
-func (p *Producer) InFlight() int64 { return p.budget.used.Load() }
+func (p *Producer) InFlight() int64 { return p.held.Load() }
 
 // Drain sends all that is held and waits until every record has had its callback, or
 // until ctx ends: then it returns how many had not.
@@ -322,11 +356,11 @@ func (p *Producer) Close() error {
 	}
 	p.cancel()
 	p.dialer.Close()
-	p.budget.close()
 	p.drained.L.Lock()
 	p.drained.Broadcast()
 	p.drained.L.Unlock()
 	p.running.Wait()
+	p.budget.give(p.held.Swap(0)) // others may share it
 	return nil
 }
 
@@ -398,7 +432,7 @@ func (o *outbox) finish(f *finished) {
 		t.batches.Inc()
 		o.size.Observe(float64(b.bytes))
 		o.latency.Observe(time.Since(b.sent).Seconds())
-	} else {
+	} else if !errors.Is(f.err, ErrAborted) && !errors.Is(f.err, ErrFenced) {
 		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.recs)))
 	}
 	if p.opts.Done != nil {
@@ -406,8 +440,8 @@ func (o *outbox) finish(f *finished) {
 	}
 	n, held := int64(len(b.recs)), b.held
 	b.recycle()
+	o.held.Set(float64(p.held.Add(-held)))
 	p.budget.give(held)
-	o.held.Set(float64(p.budget.used.Load()))
 	if p.pending.Add(-n) == 0 {
 		p.drained.L.Lock()
 		p.drained.Broadcast()

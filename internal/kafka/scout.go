@@ -23,7 +23,7 @@ type scout struct {
 
 func newScout(p *Producer) *scout {
 	s := &scout{p: p, control: newControl(p.cluster, p.conf), wake: make(chan struct{}, 1)}
-	s.noID.Store(true)
+	s.noID.Store(p.opts.TransactionalID == "")
 	return s
 }
 

@@ -50,7 +50,10 @@ type delivery struct {
 	at     time.Time // of the next try, while in retries
 	id     identity  // of the next record
 	hasID  bool
-	stuck  bool // counted in trouble
+	sent   bool  // head is on a link
+	stuck  bool  // counted in trouble
+	begun  int64 // generation of the transaction that the partition was last added to
+	adding bool  // head waits for that
 }
 
 // opening is a batch that was begun at a time.
@@ -59,11 +62,14 @@ type opening struct {
 	since time.Time
 }
 
-// news is what the scout brings.
+// news is what the scout and the transaction's conversation bring.
 type news struct {
-	topics map[string]topicMeta
-	id     *identity
-	err    error
+	topics     map[string]topicMeta
+	id         *identity
+	added      []*partition // to the transaction
+	generation int64        // of the transaction they were added to
+	broken     bool         // the transaction can only be aborted
+	err        error        // no broker answers
 }
 
 // inbox is how others tell the sender. All methods return at once.
@@ -209,13 +215,24 @@ func (s *sender) next(p *partition) {
 // dispatch sends the partition's head to its leader, or parks the partition until it
 // is known.
 func (s *sender) dispatch(p *partition) {
+	if x := s.p.txn; x != nil && x.now() != txnOpen {
+		s.drop(p, x.reason())
+		return
+	}
 	if !p.hasID {
 		if !s.hasID {
 			s.parked = append(s.parked, p)
-			s.p.scout.identify()
+			if s.p.txn == nil {
+				s.p.scout.identify()
+			}
 			return
 		}
 		p.id, p.hasID = s.id, true
+	}
+	if x := s.p.txn; x != nil && p.begun != s.p.generation.Load() {
+		p.begun, p.adding = s.p.generation.Load(), true
+		x.want(p) // comes back as news
+		return
 	}
 	m, ok := s.topics[p.topic.name]
 	switch {
@@ -239,14 +256,52 @@ func (s *sender) dispatch(p *partition) {
 	if b.sent.IsZero() {
 		b.sent = time.Now()
 	}
+	p.sent = true
 	s.link(m.leaders[p.num].addr, p.lane).send(b)
+}
+
+// drop gives up all that the partition holds, since its transaction is lost.
+func (s *sender) drop(p *partition, why error) {
+	for {
+		if p.head == nil {
+			if n := len(p.front); n > 0 {
+				p.head, p.front = p.front[0], p.front[1:]
+			} else if p.head = p.take(true); p.head == nil {
+				return
+			}
+		}
+		s.finish(p, finished{b: p.head, offset: -1, err: why, code: "aborted"})
+	}
+}
+
+// abandon drops what is not on a link; what is follows when its answer comes.
+func (s *sender) abandon(why error) {
+	s.retries = nil
+	s.parked = nil
+	s.eachPartition(func(p *partition) {
+		if !p.sent {
+			p.adding = false
+			s.drop(p, why)
+			s.well(p, time.Now())
+		}
+	})
+}
+
+func (s *sender) eachPartition(f func(*partition)) {
+	for _, t := range *s.p.topics.Load() {
+		for _, p := range *t.parts.Load() {
+			if p != nil {
+				f(p)
+			}
+		}
+	}
 }
 
 func (s *sender) link(addr string, lane int) *link {
 	key := linkKey{addr, lane}
 	l := s.links[key]
 	if l == nil {
-		l = newLink(addr, s.p.conf, s.w.ack, nil, s.inbox.answered)
+		l = newLink(addr, s.p.conf, s.w.ack, s.p.txnID(), s.inbox.answered)
 		s.links[key] = l
 	}
 	return l
@@ -271,14 +326,28 @@ func (s *sender) hear(n *news, now time.Time) {
 	}
 	if n.id != nil {
 		s.id, s.hasID = *n.id, true
+		if s.p.txn != nil {
+			s.eachPartition(func(p *partition) { p.hasID = false })
+		}
+	}
+	if n.broken {
+		s.abandon(s.p.txn.reason())
+	}
+	for _, p := range n.added {
+		if p.adding && p.begun == n.generation {
+			p.adding = false
+			s.dispatch(p)
+		}
 	}
 	for t, m := range n.topics {
 		s.topics[t] = m
 	}
-	parked := s.parked
-	s.parked = nil
-	for _, p := range parked {
-		s.dispatch(p)
+	if n.id != nil || n.topics != nil {
+		parked := s.parked
+		s.parked = nil
+		for _, p := range parked {
+			s.dispatch(p)
+		}
 	}
 	s.health()
 }
@@ -288,8 +357,20 @@ func (s *sender) answer(a *answer, now time.Time) {
 	b := a.b
 	p := b.p
 	r := judge(a.err, b.tries)
+	p.sent = false
 	if r != accept {
 		s.p.cluster.registry().Counter(produceRetries, s.p.cluster.Name, name(a.err)).Inc()
+	}
+	if x := s.p.txn; x != nil && r != accept {
+		if x.now() == txnOpen && (r == epoch || r == renew || r == fenced || r == aborted || b.maybe && (r == halve || r == single)) {
+			x.fail(a.err, false)
+			s.abandon(x.reason())
+		}
+		if x.now() != txnOpen {
+			s.drop(p, x.reason())
+			s.well(p, now)
+			return
+		}
 	}
 	switch r {
 	case accept:

@@ -1,0 +1,547 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+)
+
+// Transactions (ProducerOptions.TransactionalID set)
+//
+//	p.Committed(...)                 where to go on; what the predecessor left open is aborted by then
+//	p.Begin()
+//	  p.Append(...)                  as usual; Result without Err: stored, seen by nobody yet
+//	  p.SendOffset(group, ...)       goes into the same transaction
+//	p.Commit(ctx)                    all or nothing
+//
+// One goroutine begins, commits and aborts; records are appended in between, by any,
+// but by none while it commits or aborts.
+// The offset is of another cluster's partition: it is kept in this cluster as a
+// commit of a group without members, one group for each partition that is read. When Commit says ErrAborted, Abort and begin
+// again from Committed; when it says ErrFenced, a younger producer with the same id
+// is at work, or the transaction took longer than txnTimeout: Close, and make a new
+// producer only if the partition that is read is still yours.
+var (
+	// ErrAborted: the transaction cannot be committed. Results of records that it
+	// takes with it have it as well, and hold the whole batch.
+	ErrAborted = errors.New("transaction cannot be committed")
+	// ErrFenced: another producer with this transactional id was started since, or
+	// the cluster gave up the transaction. This producer can write no more.
+	ErrFenced = errors.New("another producer has taken over the transactional id")
+	// ErrNoTransaction: Append, SendOffset or Commit without Begin.
+	ErrNoTransaction = errors.New("no transaction was begun")
+)
+
+// txnTimeout is after how long the cluster aborts a transaction that hears no more
+// of its producer. Readers of committed records wait for that long behind it.
+const txnTimeout = time.Minute
+
+type txnPhase int32
+
+const (
+	txnStarting txnPhase = iota // no id yet
+	txnReady                    // none open
+	txnOpen
+	txnBroken // open, and can only be aborted
+	txnFenced
+)
+
+// txn talks to the coordinator of a transactional id.
+type txn struct {
+	p       *Producer
+	id      string
+	ready   chan struct{} // closed when the first id is there
+	wake    chan struct{} // cap 1: partitions are to be added
+	phase   atomic.Int32
+	broken  chan struct{} // cap 1: phase became broken, for Commit to see
+	control *control      // guarded by talk
+
+	talk     sync.Mutex // one conversation at a time
+	identity identity   // guarded by talk
+	named    bool       // there is an identity; guarded by talk
+	addr     string     // of the coordinator; empty: ask; guarded by talk
+	told     bool       // that it does not answer; guarded by talk
+
+	mu      sync.Mutex
+	add     []*partition                          // to be added to the transaction; guarded by mu
+	added   int                                   // since Begin; guarded by mu
+	offsets map[string]map[string]map[int32]int64 // by group, topic, partition; guarded by mu
+	err     error                                 // why it is broken or fenced; guarded by mu
+}
+
+func newTxn(p *Producer, id string) *txn {
+	return &txn{p: p, id: id, ready: make(chan struct{}), wake: make(chan struct{}, 1), broken: make(chan struct{}, 1), control: newControl(p.cluster, p.conf)}
+}
+
+func (x *txn) now() txnPhase { return txnPhase(x.phase.Load()) }
+
+// fail notes that the open transaction can only be aborted, or that we are fenced.
+func (x *txn) fail(err error, fence bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case fence:
+		x.err = fmt.Errorf("%w: %w", ErrFenced, err)
+		x.phase.Store(int32(txnFenced))
+	case x.now() == txnOpen:
+		x.err = fmt.Errorf("%w: %w", ErrAborted, err)
+		x.phase.Store(int32(txnBroken))
+	}
+	select {
+	case x.broken <- struct{}{}:
+	default:
+	}
+}
+
+func (x *txn) reason() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil {
+		return ErrAborted
+	}
+	return x.err
+}
+
+// run gets the first id and adds partitions when the sender wants to write to them.
+func (x *txn) run(ctx context.Context) {
+	defer func() {
+		x.talk.Lock()
+		defer x.talk.Unlock()
+		x.control.Close()
+	}()
+	x.talk.Lock()
+	err := x.start(ctx)
+	x.talk.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		x.fail(err, true)
+	}
+	close(x.ready)
+	for {
+		select {
+		case <-x.wake:
+		case <-ctx.Done():
+			return
+		}
+		x.addPartitions(ctx)
+	}
+}
+
+// want asks for a partition to be added; the sender hears of it.
+func (x *txn) want(p *partition) {
+	x.mu.Lock()
+	x.add = append(x.add, p)
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// start gets an identity that fences all earlier producers with the same id and
+// aborts what they left open. The caller holds talk. An error means that we are
+// fenced ourselves.
+func (x *txn) start(ctx context.Context) error {
+	old := identity{producer: -1, epoch: -1}
+	if x.named {
+		old = x.identity
+	}
+	id := x.id
+	err := x.ask(ctx, sarama.CoordinatorTransaction, x.id, func(b *sarama.Broker) error {
+		resp, err := b.InitProducerID(&sarama.InitProducerIDRequest{
+			Version: 4, TransactionalID: &id, TransactionTimeout: txnTimeout, ProducerID: old.producer, ProducerEpoch: old.epoch,
+		})
+		if err != nil {
+			return err
+		}
+		if resp.Err != sarama.ErrNoError {
+			return resp.Err
+		}
+		x.identity, x.named = identity{producer: resp.ProducerID, epoch: resp.ProducerEpoch}, true
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	x.phase.Store(int32(txnReady))
+	x.p.sender.inbox.tell(news{id: new(x.identity)})
+	return nil
+}
+
+// addPartitions adds the partitions that are wanted, if the transaction they are
+// wanted in is still the open one, and tells the sender.
+func (x *txn) addPartitions(ctx context.Context) {
+	x.talk.Lock()
+	defer x.talk.Unlock()
+	x.mu.Lock()
+	parts, generation := x.add, x.p.generation.Load()
+	x.add = nil
+	x.added += len(parts)
+	x.mu.Unlock()
+	if len(parts) == 0 || x.now() != txnOpen {
+		return
+	}
+	topics := map[string][]int32{}
+	for _, p := range parts {
+		topics[p.topic.name] = append(topics[p.topic.name], p.num)
+	}
+	err := x.ask(ctx, sarama.CoordinatorTransaction, x.id, func(b *sarama.Broker) error {
+		resp, err := b.AddPartitionsToTxn(&sarama.AddPartitionsToTxnRequest{
+			Version: 3, TransactionalID: x.id, ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, TopicPartitions: topics,
+		})
+		if err != nil {
+			return err
+		}
+		return firstError(resp.Errors)
+	})
+	switch {
+	case err == nil:
+		x.p.sender.inbox.tell(news{added: parts, generation: generation})
+	case ctx.Err() == nil:
+		x.fail(err, judgeTxn(err) == fenced)
+		x.p.sender.inbox.tell(news{broken: true})
+	}
+}
+
+// firstError is the worst of a response: one that ends the transaction goes before
+// one that asks for another try, and "not attempted" says nothing by itself.
+func firstError(errs map[string][]*sarama.PartitionError) error {
+	var err error
+	for _, ps := range errs {
+		for _, p := range ps {
+			if p.Err == sarama.ErrNoError || p.Err == sarama.ErrOperationNotAttempted && err != nil {
+				continue
+			}
+			if err == nil || errors.Is(err, sarama.ErrOperationNotAttempted) || judgeTxn(p.Err) != again {
+				err = p.Err
+			}
+		}
+	}
+	return err
+}
+
+// judgeTxn says what a coordinator's answer means.
+func judgeTxn(err error) remedy {
+	var code sarama.KError
+	if !errors.As(err, &code) {
+		return again
+	}
+	switch code {
+	case sarama.ErrProducerFenced, sarama.ErrInvalidProducerEpoch, sarama.ErrTransactionCoordinatorFenced:
+		return fenced
+	case sarama.ErrInvalidTxnState, sarama.ErrInvalidProducerIDMapping, sarama.ErrUnknownProducerID,
+		sarama.ErrIllegalGeneration, sarama.ErrUnknownMemberId, sarama.ErrFencedInstancedId:
+		return aborted
+	}
+	return again
+}
+
+// ask asks a coordinator until it gives an answer that another try does not change.
+// The caller holds talk.
+func (x *txn) ask(ctx context.Context, kind sarama.CoordinatorType, key string, question func(*sarama.Broker) error) error {
+	w := x.p.cluster.waits()
+	addr := x.addr
+	if kind != sarama.CoordinatorTransaction {
+		addr = ""
+	}
+	for failed := 1; ; failed++ {
+		var err error
+		if addr == "" {
+			addr, err = x.control.coordinator(kind, key)
+		}
+		if err == nil {
+			err = x.control.at(addr, question)
+		}
+		if kind == sarama.CoordinatorTransaction {
+			x.addr = addr
+		}
+		if err == nil {
+			if x.told {
+				x.told = false
+				x.p.sender.inbox.tell(news{})
+			}
+			return nil
+		}
+		if judgeTxn(err) != again {
+			return err
+		}
+		pause := w.backoff.pause(failed)
+		if errors.Is(err, sarama.ErrConcurrentTransactions) { // the markers of the last one are still being written
+			pause = min(pause, 5*time.Millisecond)
+		} else {
+			addr, x.addr = "", ""
+			if failed > 2 {
+				x.told = true
+				x.p.sender.inbox.tell(news{err: fmt.Errorf("transaction %s: %w", x.id, err)})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", ctx.Err(), err)
+		case <-x.p.dialer.ctx.Done():
+			return ErrClosed
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Begin opens a transaction. It waits until the producer has its identity.
+func (p *Producer) Begin(ctx context.Context) error {
+	x := p.txn
+	if x == nil {
+		return fmt.Errorf("begin: %w: the producer has no transactional id", ErrNoTransaction)
+	}
+	if err := x.wait(ctx); err != nil {
+		return fmt.Errorf("begin transaction %s: %w", x.id, err)
+	}
+	switch x.now() {
+	case txnFenced:
+		return x.reason()
+	case txnReady:
+	default:
+		return fmt.Errorf("begin transaction %s: one is open", x.id)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.added, x.add, x.err = 0, nil, nil
+	x.offsets = map[string]map[string]map[int32]int64{}
+	select {
+	case <-x.broken:
+	default:
+	}
+	p.generation.Add(1)
+	x.phase.Store(int32(txnOpen))
+	return nil
+}
+
+func (x *txn) wait(ctx context.Context) error {
+	select {
+	case <-x.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-x.p.dialer.ctx.Done():
+		return ErrClosed
+	}
+}
+
+// SendOffset puts an offset into the open transaction: that of the next record to
+// read. The topic and partition must exist in this cluster, which refuses to keep
+// offsets of others; which partition of another cluster is meant is for the group's
+// name to say. The last offset given before Commit counts.
+func (p *Producer) SendOffset(group, topic string, partition int32, offset int64) error {
+	x := p.txn
+	if x == nil || x.now() != txnOpen && x.now() != txnBroken {
+		return ErrNoTransaction
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.offsets[group] == nil {
+		x.offsets[group] = map[string]map[int32]int64{}
+	}
+	if x.offsets[group][topic] == nil {
+		x.offsets[group][topic] = map[int32]int64{}
+	}
+	x.offsets[group][topic][partition] = offset
+	return nil
+}
+
+// Commit waits until all records are stored and makes them and the offsets visible,
+// all or nothing. After ErrAborted, Abort; after ErrFenced, Close. Any other error
+// (ctx ended) leaves open whether it was committed: Close, and start anew from
+// Committed.
+func (p *Producer) Commit(ctx context.Context) error {
+	x := p.txn
+	if x == nil {
+		return ErrNoTransaction
+	}
+	switch x.now() {
+	case txnFenced, txnBroken:
+		return x.reason()
+	case txnOpen:
+	default:
+		return ErrNoTransaction
+	}
+	drain, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan struct{})
+	go func() { // a record that cannot be stored ends the wait
+		defer close(watched)
+		select {
+		case <-x.broken:
+			stop()
+		case <-drain.Done():
+		}
+	}()
+	err := p.Drain(drain)
+	stop()
+	<-watched
+	if now := x.now(); now == txnBroken || now == txnFenced {
+		return x.reason()
+	}
+	if err != nil {
+		return fmt.Errorf("commit transaction %s: %w", x.id, err)
+	}
+	if err := x.commit(ctx); err != nil {
+		if r := judgeTxn(err); r == fenced || r == aborted {
+			x.fail(err, r == fenced)
+			return x.reason()
+		}
+		return fmt.Errorf("commit transaction %s: %w", x.id, err)
+	}
+	x.phase.Store(int32(txnReady))
+	return nil
+}
+
+func (x *txn) commit(ctx context.Context) error {
+	x.talk.Lock()
+	defer x.talk.Unlock()
+	x.mu.Lock()
+	offsets, added := x.offsets, x.added
+	x.mu.Unlock()
+	if len(offsets) == 0 && added == 0 {
+		return nil
+	}
+	for group, topics := range offsets {
+		if err := x.sendOffsets(ctx, group, topics); err != nil {
+			return err
+		}
+	}
+	return x.end(ctx, true)
+}
+
+// end commits or aborts what is open. The caller holds talk.
+func (x *txn) end(ctx context.Context, commit bool) error {
+	return x.ask(ctx, sarama.CoordinatorTransaction, x.id, func(b *sarama.Broker) error {
+		resp, err := b.EndTxn(&sarama.EndTxnRequest{
+			Version: 3, TransactionalID: x.id, ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, TransactionResult: commit,
+		})
+		if err == nil && resp.Err != sarama.ErrNoError {
+			err = resp.Err
+		}
+		return err
+	})
+}
+
+func (x *txn) sendOffsets(ctx context.Context, group string, topics map[string]map[int32]int64) error {
+	err := x.ask(ctx, sarama.CoordinatorTransaction, x.id, func(b *sarama.Broker) error {
+		resp, err := b.AddOffsetsToTxn(&sarama.AddOffsetsToTxnRequest{
+			Version: 3, TransactionalID: x.id, ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, GroupID: group,
+		})
+		if err == nil && resp.Err != sarama.ErrNoError {
+			err = resp.Err
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	req := &sarama.TxnOffsetCommitRequest{
+		Version: 3, TransactionalID: x.id, GroupID: group, GenerationID: sarama.GroupGenerationUndefined,
+		ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, Topics: map[string][]*sarama.PartitionOffsetMetadata{},
+	}
+	for topic, parts := range topics {
+		for num, offset := range parts {
+			req.Topics[topic] = append(req.Topics[topic], &sarama.PartitionOffsetMetadata{Partition: num, Offset: offset, LeaderEpoch: -1})
+		}
+	}
+	return x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
+		resp, err := b.TxnOffsetCommit(req)
+		if err != nil {
+			return err
+		}
+		return firstError(resp.Topics)
+	})
+}
+
+// Abort gives up the open transaction: nobody will see its records and offsets. What
+// was not stored yet gets a Result with ErrAborted. It waits until the cluster has
+// taken note; after an error other than ErrFenced it may be tried again.
+func (p *Producer) Abort(ctx context.Context) error {
+	x := p.txn
+	if x == nil {
+		return ErrNoTransaction
+	}
+	switch x.now() {
+	case txnOpen:
+		x.fail(errors.New("aborted by its owner"), false)
+	case txnBroken:
+	case txnFenced:
+		return x.reason()
+	default:
+		return ErrNoTransaction
+	}
+	p.sender.inbox.tell(news{broken: true})
+	if err := p.Drain(ctx); err != nil {
+		return fmt.Errorf("abort transaction %s: %w", x.id, err)
+	}
+	x.talk.Lock()
+	defer x.talk.Unlock()
+	err := x.end(ctx, false)
+	if err == nil || judgeTxn(err) == aborted { // nothing was open there
+		// With a new epoch, whatever of ours is still on its way to a broker is refused.
+		err = x.start(ctx)
+	}
+	if err != nil {
+		if judgeTxn(err) == fenced {
+			x.fail(err, true)
+			return x.reason()
+		}
+		return fmt.Errorf("abort transaction %s: %w", x.id, err)
+	}
+	return nil
+}
+
+// Committed is the offset that was committed last for a group (-1: none), by this
+// producer or the one before it with the same id: no transaction of either is open
+// when it returns, if none was begun since.
+func (p *Producer) Committed(ctx context.Context, group, topic string, partition int32) (int64, error) {
+	x := p.txn
+	if x == nil {
+		return 0, ErrNoTransaction
+	}
+	if err := x.wait(ctx); err != nil {
+		return 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
+	}
+	if x.now() == txnFenced {
+		return 0, x.reason()
+	}
+	x.talk.Lock()
+	defer x.talk.Unlock()
+	offset := int64(-1)
+	err := x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
+		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, map[string][]int32{topic: {partition}})
+		req.RequireStable = true
+		resp, err := b.FetchOffset(req)
+		if err != nil {
+			return err
+		}
+		code := resp.Err
+		block := resp.GetBlock(topic, partition)
+		if block != nil && code == sarama.ErrNoError {
+			code = block.Err
+		}
+		switch {
+		case code == sarama.ErrGroupIDNotFound:
+			offset = -1
+			return nil
+		case code != sarama.ErrNoError:
+			return code
+		case block == nil:
+			return sarama.ErrIncompleteResponse
+		}
+		offset = block.Offset
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read the committed offset of %s/%d for %s: %w", topic, partition, group, err)
+	}
+	return offset, nil
+}
