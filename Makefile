@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e demo servers
+.PHONY: help build test race bench lint e2e loadtest peers demo servers
 
 help: ## this text
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ lint: ## gofmt, go vet, staticcheck
 
 e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
 	$(GO) test -tags e2e -count=1 -timeout 40m ./test/...
+
+loadtest: build ## measure every stage and break things, on real servers; some ten minutes
+	./bin/sluice loadtest run --quick --report bin/loadtest/run
+	./bin/sluice loadtest break --quick --report bin/loadtest/break
+
+peers: build ## measure beside rsyslog and MirrorMaker 2
+	./bin/sluice loadtest peers --quick --report bin/loadtest/peers
 
 demo: build ## everything in one process, with sample logs
 	./bin/sluice up --sample

@@ -329,7 +329,7 @@ func tell(cmd *cobra.Command, r *loadtest.Report, save string) (err error) {
 }
 
 // progress is a line that is overwritten where a terminal is, and a line each few
-// seconds elsewhere. "" ends it.
+// seconds elsewhere. A text that ends with a newline is a result and stays; "" ends it.
 func progress(w io.Writer) func(string) {
 	terminal := false
 	if f, ok := w.(*os.File); ok {
@@ -340,11 +340,14 @@ func progress(w io.Writer) func(string) {
 	var told atomic.Int64
 	return func(text string) {
 		at := time.Since(start)
+		_, result := strings.CutSuffix(text, "\n")
 		switch {
-		case terminal && text == "":
-			fmt.Fprint(w, "\r\033[K")
+		case terminal && (result || text == ""):
+			fmt.Fprint(w, "\r\033[K", text)
 		case terminal:
 			fmt.Fprintf(w, "\r\033[K%s  %.120s", at.Round(time.Second), strings.ReplaceAll(text, "\n", " "))
+		case result:
+			fmt.Fprintf(w, "%s  %s", at.Round(time.Second), text)
 		case text != "" && at.Milliseconds()-told.Load() > 3000:
 			told.Store(at.Milliseconds())
 			fmt.Fprintf(w, "%s  %s\n", at.Round(time.Second), text)

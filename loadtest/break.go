@@ -46,7 +46,7 @@ func Break(ctx context.Context, o BreakOptions, say func(string)) (*Report, erro
 		}
 		if out != nil {
 			report.Outcomes = append(report.Outcomes, out)
-			say(out.String())
+			say(out.String() + "\n")
 		}
 		if err := site.whole(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("after scenario %s: %w", s.Name, err))

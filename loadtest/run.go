@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,7 +74,8 @@ type runner struct {
 }
 
 // Run measures all parts and checks what arrived. The report holds what was done also
-// when there is an error; say is told what is being done.
+// when there is an error; say is told what is being done, and results with a newline at
+// their end.
 func Run(ctx context.Context, o RunOptions, say func(string)) (*Report, error) {
 	r := &runner{RunOptions: o, report: NewReport(o), say: say, run: uint32(time.Now().Unix())}
 	say("starting Kafka dc1, Kafka central" + map[bool]string{true: " and Elasticsearch"}[r.needsElastic()])
@@ -137,7 +137,7 @@ func (r *runner) try(ctx context.Context, part string, programs []program) error
 				continue
 			}
 			r.report.add(m)
-			r.say(m.String())
+			r.say(m.String() + "\n")
 		}
 	}
 	return errors.Join(errs...)
@@ -513,6 +513,6 @@ func (r *runner) pipeline(ctx context.Context) error {
 		return err
 	}
 	r.report.Pipeline = append(r.report.Pipeline, out)
-	r.say("pipeline: " + strings.TrimSpace(out.String()))
+	r.say("pipeline: " + out.String() + "\n")
 	return nil
 }
