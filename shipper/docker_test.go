@@ -25,7 +25,7 @@ type fakeDaemon struct {
 	mu         sync.Mutex
 	containers map[string]*fakeContainer
 	streams    map[chan string]bool
-	inspects   int
+	blind      bool // inspect finds nothing
 	lists      int
 	server     *http.Server
 }
@@ -78,9 +78,8 @@ func (d *fakeDaemon) listen() {
 	mux.HandleFunc("GET /containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.inspects++
 		c := d.containers[r.PathValue("id")]
-		if c == nil {
+		if c == nil || d.blind {
 			w.WriteHeader(http.StatusNotFound)
 			answer(w, map[string]any{"message": "No such container"})
 			return
@@ -241,26 +240,49 @@ func TestContainersAreFollowedWithTheirTags(t *testing.T) {
 	s.want("before the start", "", "say \"hi\" \x1b[31m<上海>", "second container", "third container")
 }
 
-func TestShortLivedContainers(t *testing.T) {
+func TestContainerThatDiesBeforeInspectIsShippedWithItsID(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	d.blind = true
+	s.start()
+	s.until("stream", d.streaming)
+	s.until("list", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.lists > 1 })
+	const n = 10
+	for i := range n {
+		id := fakeID(100 + i)
+		d.add(fakeContainer{ID: id, Name: "short", Image: "busybox"}, true)
+		s.until("open file", func() bool { return s.counter("shipper_files_opened_total") == float64(i+1) })
+		d.write(id, "stdout", fmt.Sprintf("short %d", i))
+		d.remove(id, false)
+	}
+	s.wait(n)
+	if e := s.only("short 7"); e.Container.ID != fakeID(107) || e.Container.Name != "" {
+		t.Errorf("%+v", e)
+	}
+	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+}
+
+func TestShortLivedContainersAreShippedOrCounted(t *testing.T) {
 	s := newSite(t)
 	d := s.docker()
 	s.start()
 	s.until("stream", d.streaming)
-	s.until("root", func() bool { return s.counter("shipper_docker_events_total") >= 0 && !s.logged("error") })
-	time.Sleep(200 * time.Millisecond)
-	// Gone before any request about it can be answered, but its directory was seen.
-	for i := range 20 {
+	const n = 20
+	for i := range n {
 		id := fakeID(100 + i)
 		d.add(fakeContainer{ID: id, Name: "short", Image: "busybox"}, false)
 		d.write(id, "stdout", fmt.Sprintf("short %d", i))
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(time.Duration(i) * time.Millisecond)
 		d.remove(id, false)
 	}
-	s.wait(20)
-	s.until("no sources", func() bool { return s.counter("shipper_sources") == 0 })
-	if n := s.counter("shipper_files_open"); n != 0 {
-		t.Errorf("%v files open", n)
+	s.until("account of every container", func() bool {
+		return float64(len(s.events))+s.counter("shipper_containers_missed_total") == n
+	})
+	s.settle()
+	if got, missed := len(s.events), s.counter("shipper_containers_missed_total"); float64(got)+missed != n {
+		t.Errorf("%d shipped and %v missed of %d", got, missed, n)
 	}
+	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
 }
 
 func TestContainersThatOptOutAreCounted(t *testing.T) {

@@ -386,33 +386,7 @@ func TestOneBusyFileDoesNotHoldUpTheOthers(t *testing.T) {
 
 func TestPartitionBy(t *testing.T) {
 	f := func(by string, check func(partitions map[int32]bool, bySource map[string]map[int32]bool) error) {
-		t.Helper()
-		s := newSite(t).plain()
-		s.cfg.Shipper.PartitionBy = by
-		s.cfg.Shipper.Produce.BatchBytes = 16 * config.KiB
-		for i := range 8 {
-			s.append(fmt.Sprintf("f%d.log", i), lines(fmt.Sprintf("file %d line ", i), 0, 200))
-		}
-		s.start()
-		s.wait(1600)
-		all, by2 := map[int32]bool{}, map[string]map[int32]bool{}
-		for _, e := range s.events {
-			all[e.partition] = true
-			if by2[e.key] == nil {
-				by2[e.key] = map[int32]bool{}
-			}
-			by2[e.key][e.partition] = true
-		}
-		if err := check(all, by2); err != nil {
-			t.Errorf("%s: %v", by, err)
-		}
-		s.positionsDone()
-		s.stop()
-		s.start()
-		s.settle()
-		if len(s.order) != 1600 {
-			t.Errorf("%s: %d records after a restart, want 1600", by, len(s.order))
-		}
+		t.Run(by, func(t *testing.T) { partitionBy(t, by, check) })
 	}
 	one := func(by2 map[string]map[int32]bool) error {
 		for key, p := range by2 {
@@ -463,4 +437,33 @@ func childLog() *slog.Logger {
 		}
 	}
 	return slog.New(slog.DiscardHandler)
+}
+
+func partitionBy(t *testing.T, by string, check func(map[int32]bool, map[string]map[int32]bool) error) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.PartitionBy = by
+	s.cfg.Shipper.Produce.BatchBytes = 16 * config.KiB
+	for i := range 8 {
+		s.append(fmt.Sprintf("f%d.log", i), lines(fmt.Sprintf("file %d line ", i), 0, 200))
+	}
+	s.start()
+	s.wait(1600)
+	all, by2 := map[int32]bool{}, map[string]map[int32]bool{}
+	for _, e := range s.events {
+		all[e.partition] = true
+		if by2[e.key] == nil {
+			by2[e.key] = map[int32]bool{}
+		}
+		by2[e.key][e.partition] = true
+	}
+	if err := check(all, by2); err != nil {
+		t.Errorf("%s: %v", by, err)
+	}
+	s.positionsDone()
+	s.stop()
+	s.start()
+	s.settle()
+	if len(s.order) != 1600 {
+		t.Errorf("%s: %d records after a restart, want 1600", by, len(s.order))
+	}
 }

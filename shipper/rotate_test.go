@@ -273,7 +273,7 @@ func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
 	ask := askBirth
 	askBirth = 0
 	t.Cleanup(func() { askBirth = ask })
-	s := newSite(t).plain()
+	s := newSiteAlone(t).plain()
 	s.append("web.log", lines("a", 0, 20))
 	s.start()
 	s.wait(20)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -73,7 +72,14 @@ type event struct {
 	at        int64 // offset in the partition
 }
 
+// newSite makes one for a test that runs beside others: they mostly wait.
 func newSite(t *testing.T) *site {
+	t.Helper()
+	t.Parallel()
+	return newSiteAlone(t)
+}
+
+func newSiteAlone(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), log: &logBuffer{t: t}, events: map[string]event{}}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "logs"))
@@ -342,5 +348,3 @@ func (l *logBuffer) String() string {
 }
 
 func (s *site) logged(text string) bool { return strings.Contains(s.log.String(), text) }
-
-var _ = io.Discard
