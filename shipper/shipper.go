@@ -92,7 +92,8 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	if w != nil {
 		w.close()
 	}
-	running.Wait()
+	ended := make(chan struct{})
+	go func() { running.Wait(); close(ended) }()
 	close(saver.jobs)
 	sending.Wait()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout.D()-stopMargin(cfg.ShutdownTimeout.D()))
@@ -102,6 +103,10 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 	cerr := p.Close()
 	t.end(log)
+	select {
+	case <-ended:
+	case <-drain.Done(): // a directory that does not answer must not hold up the stop
+	}
 	return cerr
 }
 

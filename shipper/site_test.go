@@ -348,3 +348,5 @@ func (l *logBuffer) String() string {
 }
 
 func (s *site) logged(text string) bool { return strings.Contains(s.log.String(), text) }
+
+func slogTo(l *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

@@ -42,6 +42,7 @@ type source struct {
 	live    *file   // under path now; nil if there is none
 	dated   []string
 	joins   []*join // unfinished lines, one a stream that ever had one
+	globbed bool    // found by a glob, not told by Docker
 	running bool    // something may still write to it
 	held    bool    // seen before its container was inspected: opened, not read
 	gone    bool    // the container is removed
@@ -102,7 +103,7 @@ func newFileSource(path, host, dc, partitionBy string, f *config.Files, labels m
 		kind, name, info.ContainerID = kindDocker, m[1], m[1] // the same ids as through the Docker API
 	}
 	s := newSource(kind, name, path, host)
-	s.docker, s.prefix, s.exclude = docker, f.FilePrefix, f.Exclude
+	s.globbed, s.docker, s.prefix, s.exclude = true, docker, f.FilePrefix, f.Exclude
 	s.describe(info, dc, partitionBy)
 	return s
 }

@@ -627,10 +627,19 @@ func (t *tailer) add(key string, s *source) {
 	t.watchDir(s)
 }
 
-// removeSource stops following a source; positions of its files are kept.
+// removeSource stops following a source; positions of its files are kept, in case it
+// comes back.
 func (t *tailer) removeSource(key string, s *source) {
 	for _, f := range s.files {
+		if r, _, ok := f.record(t.now); ok {
+			var at position
+			if json.Unmarshal(r.value, &at) == nil {
+				t.resume[f.key] = at
+				t.later = append(t.later, r)
+			}
+		}
 		t.close(f)
+		f.finished = true
 		delete(t.files, f.id)
 	}
 	for _, j := range s.joins {
@@ -954,7 +963,7 @@ func (t *tailer) poll() {
 			t.discover(s)
 		}
 		t.lookAt(s)
-		if len(s.files) == 0 && s.live == nil && (s.gone || s.kind == kindFile) && t.vanished(s) {
+		if len(s.files) == 0 && s.live == nil && (s.gone || s.globbed) && t.vanished(s) {
 			t.removeSource(key, s)
 		}
 	}
