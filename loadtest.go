@@ -247,6 +247,7 @@ func runFlags(cmd *cobra.Command) (options func() (loadtest.RunOptions, error), 
 	f.IntVar(&o.Gzip, "gzip", o.Gzip, "level of sluice's bulk bodies; -1: its default")
 	f.Float64Var(&o.Rate, "rate", full.Rate, "of the pipeline, lines a second")
 	f.DurationVar(&o.For, "for", full.For, "of the pipeline")
+	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of each stage into this `DIR`")
 	dir := f.String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
 	save = f.String("report", "", "write report.json and report.html to this `DIR`")
 	return func() (loadtest.RunOptions, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,7 @@ type DockerLogs struct {
 
 	ledger Ledger
 	slots  []*container // by slot of the workload
+	old    []*container // whose slot another one has taken
 	clock  clock
 	buf    []byte // one line
 	text   []byte // a huge line
@@ -116,10 +118,10 @@ func (d *DockerLogs) container(m Mark, slots int) (*container, error) {
 		if c.source == m.Source {
 			return c, nil
 		}
-		if err := d.remove(c); err != nil {
+		if err := c.log.flush(); err != nil {
 			return nil, err
 		}
-		*slot = nil
+		d.old = append(d.old, c) // it lives as long as the others
 	}
 	id := ContainerID(m.Run, m.Source)
 	dir := filepath.Join(d.Root, "containers", id)
@@ -128,7 +130,7 @@ func (d *DockerLogs) container(m Mark, slots int) (*container, error) {
 	}
 	c := &container{source: m.Source, id: id, log: logFile{path: filepath.Join(dir, id+"-json.log")}}
 	if d.Life > 0 {
-		c.ends = m.At().Add(d.Life)
+		c.ends = time.Now().Add(d.Life)
 	}
 	if err := c.log.open(); err != nil {
 		return nil, err
@@ -165,22 +167,25 @@ func shift(path string, files int) error {
 
 // Flush also ends containers whose life is over.
 func (d *DockerLogs) Flush(now time.Time) error {
+	var errs []error
+	over := func(c *container) bool {
+		if c.ends.IsZero() || now.Before(c.ends) {
+			return false
+		}
+		errs = append(errs, d.remove(c))
+		return true
+	}
 	for i, c := range d.slots {
-		if c == nil {
-			continue
-		}
-		if !c.ends.IsZero() && now.After(c.ends) {
-			if err := d.remove(c); err != nil {
-				return err
-			}
+		switch {
+		case c == nil:
+		case now.Add(-d.Life).After(c.ends) && over(c): // a line of it may be late
 			d.slots[i] = nil
-			continue
-		}
-		if err := c.log.flush(); err != nil {
-			return err
+		default:
+			errs = append(errs, c.log.flush())
 		}
 	}
-	return nil
+	d.old = slices.DeleteFunc(d.old, over)
+	return errors.Join(errs...)
 }
 
 func (d *DockerLogs) remove(c *container) error {
@@ -193,15 +198,15 @@ func (d *DockerLogs) remove(c *container) error {
 	return err
 }
 
-// Close closes the logs; containers that are not over stay, with their files.
+// Close closes the logs; containers that live stay, with their files.
 func (d *DockerLogs) Close() error {
 	var errs []error
-	for i, c := range d.slots {
+	for _, c := range append(d.old, d.slots...) {
 		if c != nil {
 			errs = append(errs, c.log.close())
-			d.slots[i] = nil
 		}
 	}
+	d.old, d.slots = nil, nil
 	return errors.Join(errs...)
 }
 
