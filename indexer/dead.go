@@ -73,8 +73,8 @@ type refusedPart struct {
 	err  error
 }
 
-func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, log *slog.Logger, fig *figures) (*deadLetters, error) {
-	d := &deadLetters{topic: topic, output: output, log: log, fig: fig, cluster: cluster, retry: 5 * time.Second, wake: make(chan struct{}, 1)}
+func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, retry time.Duration, log *slog.Logger, fig *figures) (*deadLetters, error) {
+	d := &deadLetters{topic: topic, output: output, log: log, fig: fig, cluster: cluster, retry: retry, wake: make(chan struct{}, 1)}
 	o.Done = d.done
 	var err error
 	if d.producer, err = kafka.NewProducer(ctx, cluster, o); err != nil {

@@ -64,7 +64,7 @@ func newPattern(s string) (*pattern, error) {
 		}
 		p.fields = true
 	}
-	if len(p.parts) == 0 || p.parts[0].kind != partText || legal(p.parts[0].text) == "" {
+	if len(p.parts) == 0 || p.parts[0].kind != partText || strings.ContainsAny(p.parts[0].text[:1], "-_+.") {
 		return nil, fmt.Errorf("index %q: must start with a fixed text, by which the template finds its indices", s)
 	}
 	for _, q := range p.parts {

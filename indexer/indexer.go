@@ -102,7 +102,7 @@ func newOutput(ctx context.Context, cfg *config.Config, o *config.Output, log *s
 		stop()
 		return fail(err)
 	}
-	if out.dead, err = newDeadLetters(sending, cluster, kafka.ProducerOptions{Produce: ix.Produce}, ix.DeadLetterTopic, o.Name, log, out.fig); err != nil {
+	if out.dead, err = newDeadLetters(sending, cluster, kafka.ProducerOptions{Produce: ix.Produce}, ix.DeadLetterTopic, o.Name, o.Bulk.RetryMax.D(), log, out.fig); err != nil {
 		stop()
 		return fail(err)
 	}

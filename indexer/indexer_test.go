@@ -159,6 +159,9 @@ func (w *world) until(what string, f func() bool) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
+	if w.kgo == nil {
+		w.t.Fatalf("never: %s", what)
+	}
 	w.t.Fatalf("never: %s; stored %d of %d, dead %d, committed %v, %+v", what, w.es.Len(), w.n, len(w.letters()), w.committed(), w.es.Counts())
 }
 

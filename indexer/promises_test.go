@@ -217,7 +217,8 @@ func TestDeniedCommitsNothing(t *testing.T) {
 func TestDeadLetterInParts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	const most = 3000
+	var most, refused atomic.Int64 // nothing is taken at first
+	w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
 	w.es.OnItem(func(*estest.Doc) estest.Item {
 		return estest.Item{Status: 400, Type: "document_parsing_exception", Reason: "no"}
 	})
@@ -235,9 +236,10 @@ func TestDeadLetterInParts(t *testing.T) {
 			st := kmsg.NewProduceResponseTopic()
 			st.Topic, st.TopicID = rt.Topic, rt.TopicID
 			for _, rp := range rt.Partitions {
-				if len(rp.Records) <= most {
+				if int64(len(rp.Records)) <= most.Load() {
 					return nil, nil, false
 				}
+				refused.Add(1)
 				sp := kmsg.NewProduceResponseTopicPartition()
 				sp.Partition, sp.ErrorCode = rp.Partition, 10 // MESSAGE_TOO_LARGE
 				st.Partitions = append(st.Partitions, sp)
@@ -247,6 +249,14 @@ func TestDeadLetterInParts(t *testing.T) {
 		return resp, nil, true
 	})
 	r := w.start()
+	w.until("refused in all sizes", func() bool { return refused.Load() > 200 })
+	r.stop()
+	if got := w.committed()[0]; got > 0 {
+		t.Errorf("committed %d before the letter was stored", got)
+	}
+	r.balance()
+	most.Store(3000)
+	r = w.start()
 	w.allCommitted(map[int32]int64{0: 1})
 	r.stop()
 	got := make([]byte, len(value))

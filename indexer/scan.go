@@ -15,7 +15,11 @@ const (
 	maxMembers = 512
 )
 
-type span struct{ from, to int }
+// seenKey is a key of an object, with a hash of it.
+type seenKey struct {
+	hash     uint64
+	from, to int
+}
 
 // member of an object: the key's inside (still escaped) and the value as written.
 type member struct {
@@ -26,8 +30,8 @@ type member struct {
 // unique set an object that has a key twice is refused, as Elasticsearch does.
 type scanner struct {
 	unique  bool
-	members []member // of the object read last, valid as long as its bytes
-	keys    []span   // of the objects around the current place, when unique
+	members []member  // of the object read last, valid as long as its bytes
+	keys    []seenKey // of the objects around the current place, when unique
 }
 
 // object reads the members of the object that starts at b[0] and is all of b but white
@@ -67,7 +71,7 @@ func (s *scanner) inside(b []byte, i, depth int, keep bool) int {
 		if i >= len(b) || b[i] != '"' {
 			return -1
 		}
-		key := span{i + 1, stringEnd(b, i+1)}
+		key := seenKey{from: i + 1, to: stringEnd(b, i+1)}
 		if key.to < 0 {
 			return -1
 		}
@@ -76,10 +80,11 @@ func (s *scanner) inside(b []byte, i, depth int, keep bool) int {
 				return -1
 			}
 			k := b[key.from:key.to]
-			bit := uint64(1) << (hashKey(k) & 63)
+			key.hash = hashKey(k)
+			bit := uint64(1) << (key.hash >> 58)
 			if seen&bit != 0 {
 				for _, o := range s.keys[base:] {
-					if o.to-o.from == len(k) && bytes.Equal(b[o.from:o.to], k) {
+					if o.hash == key.hash && bytes.Equal(b[o.from:o.to], k) {
 						return -1
 					}
 				}
@@ -215,11 +220,18 @@ func isUpper(c byte) bool { return c-'A' < 26 }
 func isAlpha(c byte) bool { return (c|0x20)-'a' < 26 }
 func isHex(c byte) bool   { return isDigit(c) || (c|0x20)-'a' < 6 }
 
-func hashKey(k []byte) uint {
-	if len(k) == 0 {
-		return 0
+// hashKey mixes the ends of a key and its length; who writes keys that are alike in all
+// of these pays with comparisons, of which maxMembers bounds the number.
+func hashKey(k []byte) uint64 {
+	var first, last uint64
+	if len(k) >= 8 {
+		first, last = binary.LittleEndian.Uint64(k), binary.LittleEndian.Uint64(k[len(k)-8:])
+	} else {
+		for _, c := range k {
+			first = first<<8 | uint64(c)
+		}
 	}
-	return uint(len(k))*7 + uint(k[0])*31 + uint(k[len(k)/2])*5 + uint(k[len(k)-1])
+	return (first ^ bits.RotateLeft64(last, 23) ^ uint64(len(k))<<56) * 0x9e3779b97f4a7c15
 }
 
 // stringEnd is the index of the quote that ends the string whose inside starts at

@@ -301,12 +301,10 @@ func readItems(r io.Reader, items []item, judge func(i int, v verdict, why *refu
 		return err
 	}
 	if bytes.Contains(head, []byte(`"errors":false`)) {
-		if _, err := io.Copy(io.Discard, in); err != nil { // all of it must have come
-			return err
-		}
 		for i := range items {
 			items[i].verdict = indexed
 		}
+		io.Copy(io.Discard, in) // so that the connection can be used again
 		return nil
 	}
 	if err := skipTo(in, `"items":[`); err != nil {

@@ -1,0 +1,51 @@
+package indexer
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestIndexName(t *testing.T) {
+	at := time.Date(2026, 11, 21, 23, 59, 59, 0, time.UTC)
+	f := func(pattern, dc, dataset, app, want, wildcard string) {
+		t.Helper()
+		p, err := newPattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := names{pattern: p}
+		for range 2 { // made, known
+			if got := n.of(at, []byte(dc), []byte(dataset), []byte(app)); got != want {
+				t.Errorf("%s: got %s, want %s", pattern, got, want)
+			}
+		}
+		if got := p.wildcard(); got != wildcard {
+			t.Errorf("%s: wildcard %s, want %s", pattern, got, wildcard)
+		}
+	}
+	f("sluice-{yyyy.MM.dd}", "", "", "", "sluice-2026.11.21", "sluice-*")
+	f("sluice-{yyyy.MM}-x", "", "", "", "sluice-2026.11-x", "sluice-*-x")
+	f("l-{yyyy}{MM}{dd}{HH}", "", "", "", "l-2026112123", "l-*")
+	f("l-{dc}-{dataset}-{app}", "DC1", "Nginx.Access", "/prod/order", "l-dc1-nginx.access-prod-order", "l-*-*-*")
+	f("l-{app}", "", "", "", "l-none", "l-*")
+	f("l-{app}", "", "", `A b\c*d?e"f<g>h|i,j#k:l`, "l-a-b-c-d-e-f-g-h-i-j-k-l", "l-*")
+	f("l-{app}", "", "", "__..", "l-none", "l-*")
+	f("l-{app}", "", "", "上海\xff", "l-上海", "l-*")
+	f("l-{app}", "", "", strings.Repeat("海", 100), "l-"+strings.Repeat("海", 33), "l-*")
+
+	bad := func(pattern, want string) {
+		t.Helper()
+		if _, err := newPattern(pattern); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %s", pattern, err, want)
+		}
+	}
+	bad("", "fixed text")
+	bad("{app}-x", "fixed text")
+	bad("-{app}", "fixed text")
+	bad("l-{yyyy", "{ without }")
+	bad("l-{foo}", "{foo} is none of")
+	bad("l-{}", "{} is none of")
+	bad("Logs-{yyyy}", "capitals")
+	bad("a b-{yyyy}", "capitals")
+}
