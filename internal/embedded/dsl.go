@@ -99,9 +99,9 @@ func parseFieldQuery(kind, field string, body json.RawMessage) (query, error) {
 	}
 	switch kind {
 	case "prefix":
-		return like(field, escape(v)+"*"), nil
+		return like(field, escape(v)+"*")
 	case "wildcard":
-		return like(field, v), nil
+		return like(field, v)
 	case "match":
 		if field == messageField {
 			w := terms(v)

@@ -46,8 +46,10 @@ type (
 	}
 )
 
-// maxBucketTerms is where a range of time is looked up by scanning instead.
-const maxBucketTerms = 1000
+const (
+	maxBucketTerms = 1000 // above it a range of time is looked up by scanning
+	maxWildcards   = 16   // of a pattern: its automaton grows with their square and more
+)
 
 var unscored = search.SearcherOptions{Score: "none"}
 
@@ -279,15 +281,32 @@ func is(field, text string) (query, error) {
 	case "_index":
 		return indexQuery(text), nil
 	}
+	if unindexed[field] {
+		return nil, errUnindexed(field)
+	}
 	if facets[field] {
 		return termQuery{field, text}, nil
 	}
 	return termQuery{kvField, field + "\x00" + text}, nil
 }
 
+func errUnindexed(field string) error {
+	return badQuery("Cannot search on field [%s] since it is not indexed.", field)
+}
+
 // like finds the documents that hold a value in field which matches a pattern, * being any
 // text, ? one character and \ taking the next character as it is.
-func like(field, pattern string) query {
+func like(field, pattern string) (query, error) {
+	if n := strings.Count(pattern, "*") + strings.Count(pattern, "?"); n > maxWildcards || len(pattern) > maxKeyword {
+		return nil, badQuery("pattern [%s] is too complex: at most %d wildcards and %d bytes", start([]byte(pattern)), maxWildcards, maxKeyword)
+	}
+	if unindexed[field] {
+		return nil, errUnindexed(field)
+	}
+	return likeQuery(field, pattern), nil
+}
+
+func likeQuery(field, pattern string) query {
 	if strings.Trim(pattern, "*") == "" {
 		if field == "" {
 			return allQuery{}
@@ -360,7 +379,7 @@ func between(field string, b bounds) (query, error) {
 	limit(b.gt, &q.from, math.Inf(1))
 	limit(b.lte, &q.to, 0)
 	limit(b.lt, &q.to, math.Inf(-1))
-	if err == nil && (facets[field] || field == messageField) {
+	if err == nil && (facets[field] || unindexed[field] || field == messageField) {
 		err = badQuery("field [%s] has no ranges", field)
 	}
 	return q, err

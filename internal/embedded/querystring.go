@@ -211,7 +211,7 @@ func (p *queryParser) value(name string, depth int) (query, error) {
 
 func (p *queryParser) wordQuery(field, text, pattern string) (query, error) {
 	if strings.ContainsAny(pattern, "*?") && pattern != escape(text) {
-		return like(field, pattern), nil
+		return like(field, pattern)
 	}
 	if i := strings.LastIndexByte(text, '~'); i > 0 && strings.Trim(text[i+1:], "0123456789.") == "" {
 		return nil, p.errf("fuzzy search is not supported, write \\~ for the character")

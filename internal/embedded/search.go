@@ -357,6 +357,11 @@ func (h *hit) sortValue(o order) any {
 
 // scan goes through the documents of one index.
 func (c *collector) scan(v view, number int) error {
+	if _, all := c.q.query.(allQuery); all && c.q.from+c.q.size == 0 && len(c.q.aggs) == 0 {
+		n, err := v.reader.DocCount()
+		c.total += int(n)
+		return err
+	}
 	s, err := c.q.query.find(v)
 	if err != nil {
 		return err

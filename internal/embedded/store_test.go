@@ -356,6 +356,8 @@ func TestStoreQueryString(t *testing.T) {
 	bad(`log.level:[a b]`)
 	bad(`log.level:>3`)
 	bad(`app.user:>jan`)
+	bad(`log.offset:10`)
+	bad(`log.offset:>5`)
 	bad(`orders~2`)
 	bad(`@timestamp:yesterday`)
 	bad(`@timestamp:>now-1`)
