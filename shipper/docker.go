@@ -205,7 +205,7 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 			d.look(ctx, id, was.runs, false)
 		}
 	case "die":
-		d.look(ctx, id, false, false)
+		d.look(ctx, id, false, true)
 	case "destroy":
 		d.gone(ctx, id)
 	}
@@ -284,9 +284,9 @@ func (d *daemon) mapped(path string) string {
 	return filepath.Join(d.cfg.RootTo, rest)
 }
 
-// look finds out what a container is and tells the tailer. started: an event says that
-// it started just now.
-func (d *daemon) look(ctx context.Context, id string, runs, started bool) {
+// look finds out what a container is and tells the tailer. ran: an event says that it
+// started or ended just now.
+func (d *daemon) look(ctx context.Context, id string, runs, ran bool) {
 	in, ok := d.seen.Get(id)
 	if !ok {
 		var err error
@@ -295,7 +295,7 @@ func (d *daemon) look(ctx context.Context, id string, runs, started bool) {
 		switch {
 		case errors.As(err, &none):
 			delete(d.known, id)
-			d.tell(ctx, target{kind: kindDocker, name: id, missed: started, gone: true})
+			d.tell(ctx, target{kind: kindDocker, name: id, missed: ran, gone: true})
 			return
 		case err != nil:
 			if ctx.Err() == nil {

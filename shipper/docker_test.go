@@ -71,6 +71,9 @@ func (d *fakeDaemon) listen() {
 		d.lists++
 		list := []map[string]any{}
 		for _, c := range d.containers {
+			if d.blind {
+				continue
+			}
 			list = append(list, map[string]any{"Id": c.ID, "Names": []string{"/" + c.Name}, "State": c.State})
 		}
 		answer(w, list)
@@ -276,7 +279,7 @@ func TestShortLivedContainersAreShippedOrCounted(t *testing.T) {
 		d.remove(id, false)
 	}
 	s.until("account of every container", func() bool {
-		return float64(len(s.events))+s.counter("shipper_containers_missed_total") == n
+		return float64(len(s.events))+s.counter("shipper_containers_missed_total") >= n
 	})
 	s.settle()
 	if got, missed := len(s.events), s.counter("shipper_containers_missed_total"); float64(got)+missed != n {

@@ -109,17 +109,21 @@ func TestTruncatedFileIsReadFromItsStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	old, regrown, stopped := split1(lines("old", 0, 100)), lines("regrown over the old offset", 0, 100), lines("while stopped", 0, 100)
 	truncate("short\n")
 	s.wait(101)
-	truncate(lines("regrown over the old offset", 0, 100))
+	s.want(append(old, "short")...)
+	truncate(regrown)
 	s.wait(201)
 	truncate("short\n") // the same line at the same place of a new generation is another line
 	s.wait(202)
 	s.positionsDone()
 	s.stop()
-	truncate(lines("while stopped", 0, 100))
+	truncate(stopped)
 	s.start()
 	s.wait(302)
+	want := append(append(old, "short", "short"), split1(regrown)...)
+	s.want(append(want, split1(stopped)...)...)
 	s.positionsDone()
 	s.stop()
 	s.start()
@@ -274,6 +278,7 @@ func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
 	askBirth = 0
 	t.Cleanup(func() { askBirth = ask })
 	s := newSiteAlone(t).plain()
+	s.cfg.Shipper.StoreEvery = config.Duration(time.Hour)
 	s.append("web.log", lines("a", 0, 20))
 	s.start()
 	s.wait(20)

@@ -78,7 +78,8 @@ type tailer struct {
 	n         tally
 	kinds     [2]kindTally
 	started   time.Time
-	nFD       int    // open files
+	nFD       int // open files
+	departed  map[string]departure
 	root      string // directory of the containers' directories
 	rootWatch int32
 	noWatch   bool
@@ -113,7 +114,7 @@ func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *watcher, s *s
 	return &tailer{
 		cfg: &cfg.Shipper, host: cfg.Host, dc: cfg.DC, log: log, m: m, maxLine: max(int(cfg.Shipper.MaxLine), 1),
 		watch: w, targets: make(chan target), rescan: make(chan struct{}, 1), sender: s, store: st, statuses: make(chan chan any),
-		sources: map[string]*source{}, files: map[devino]*file{}, resume: map[string]position{}, known: map[string][]byte{},
+		sources: map[string]*source{}, files: map[devino]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
 		dirs: map[int32]*directory{}, dirOf: map[string]*directory{}, armed: map[int32]*file{},
 		buf: make([]byte, markerLen+readSize), now: time.Now(), started: time.Now(),
 	}
@@ -552,17 +553,56 @@ func (t *tailer) containerGone(s *source, tg target) {
 	if s != nil {
 		s.gone, s.running = true, false
 		t.discover(s)
-		if s.held && s.opened && len(t.cfg.Docker.IncludeNames) == 0 {
-			s.held = false // all that is known of it is its id; better than nothing
-		}
-		t.lookAt(s)
-		for _, f := range s.files {
-			t.enqueue(f)
-		}
+		t.release(s)
 	}
-	if tg.missed && (s == nil || !s.opened || s.held) || s != nil && !s.opened && !s.held {
-		t.m.missed.Inc()
-		t.log.Warn("container was removed before its log could be read", "container", tg.name)
+	// What inotify saw of it may come later, so it is counted as missed later.
+	d, told := t.departed[tg.name]
+	if !told {
+		d.at = t.now
+	}
+	d.ran = d.ran || tg.missed || s != nil && !s.held
+	d.opened = d.opened || s != nil && s.opened
+	t.departed[tg.name] = d
+}
+
+// departure is a container that was removed a moment ago.
+type departure struct {
+	at      time.Time
+	ran     bool // Docker said that it started
+	opened  bool // its log could be opened
+	counted bool
+}
+
+const (
+	missedAfter = 2 * time.Second
+	departedFor = time.Minute
+)
+
+// release has a held source read though its container is gone: all that is known of it
+// is its id, which is better than nothing, unless it may be one that is not wanted.
+func (t *tailer) release(s *source) {
+	if s.opened && len(t.cfg.Docker.IncludeNames) == 0 {
+		s.held = false
+	}
+	t.lookAt(s)
+	for _, f := range s.files {
+		t.enqueue(f)
+	}
+}
+
+// countMissed counts the containers whose log was deleted before it could be opened.
+func (t *tailer) countMissed() {
+	for id, d := range t.departed {
+		since := t.now.Sub(d.at)
+		if d.ran && !d.opened && !d.counted && since >= missedAfter {
+			d.counted = true
+			t.departed[id] = d
+			t.m.missed.Inc()
+			t.log.Warn("container was removed before its log could be read", "container", id)
+		}
+		if since > departedFor {
+			delete(t.departed, id)
+		}
 	}
 }
 
@@ -589,6 +629,9 @@ func (t *tailer) newContainer(id string) {
 	s.describe(schemas.Source{Path: s.path, ContainerID: id, Host: t.host, Labels: merge(t.cfg.Labels), Dataset: t.cfg.Docker.Dataset}, t.dc, t.cfg.PartitionBy)
 	t.add(key, s)
 	t.discover(s)
+	if _, ok := t.departed[id]; ok {
+		s.gone, s.running = true, false
+	}
 }
 
 func containerID(s string) bool {
@@ -891,6 +934,10 @@ func (t *tailer) open(s *source, path string) *file {
 	f.seen, f.grew = t.now, t.now
 	s.files = append(s.files, f)
 	t.files[f.id] = f
+	if d, ok := t.departed[s.name]; ok {
+		d.opened = true
+		t.departed[s.name] = d
+	}
 	if !f.durable {
 		t.save()
 	}
@@ -962,11 +1009,15 @@ func (t *tailer) poll() {
 		if full || t.changed(s) {
 			t.discover(s)
 		}
+		if s.gone && s.held {
+			t.release(s)
+		}
 		t.lookAt(s)
 		if len(s.files) == 0 && s.live == nil && (s.gone || s.globbed) && t.vanished(s) {
 			t.removeSource(key, s)
 		}
 	}
+	t.countMissed()
 	t.retryRefused()
 	if t.now.Sub(t.swept) > time.Hour {
 		t.sweep()
