@@ -117,6 +117,7 @@ func drainTimeout(all time.Duration) time.Duration {
 }
 
 func (o *output) run(ctx context.Context) error {
+	o.target.flushes.Go(func() { o.target.greet(o.target.ctx) })
 	err := o.group.Run(ctx)
 	o.close()
 	return err

@@ -336,7 +336,11 @@ func TestMemoryIsBounded(t *testing.T) {
 			done <- struct{}{}
 		}()
 	}
-	w.until("every bulk is full", func() bool { out.target.mu.Lock(); defer out.target.mu.Unlock(); return len(out.target.free) == 0 && out.target.cur == nil })
+	w.until("every bulk is full", func() bool {
+		out.target.mu.Lock()
+		defer out.target.mu.Unlock()
+		return len(out.target.free) == 0 && out.target.cur == nil
+	})
 	taken := testFigure(t, out.fig.reg, "sluice_indexer_events_read_total") * float64(len(value))
 	if most := float64(4 * 256 << 10); taken > most {
 		t.Errorf("%v bytes were taken, the bound is %v", taken, most)
@@ -367,4 +371,3 @@ func testFigure(t testing.TB, reg *metrics.Registry, name string) (sum float64) 
 	}
 	return sum
 }
-

@@ -58,6 +58,7 @@ type target struct {
 	cur   *bulk  // being filled; guarded by mu
 	fills uint64 // guarded by mu
 
+	asked                 atomic.Bool            // a bulk request was made
 	trouble               atomic.Pointer[string] // last refusal, for /status
 	saidRefused, saidDead sayings
 }
@@ -140,6 +141,46 @@ func newTLS(c *config.TLS) (*tls.Config, error) {
 	return conf, nil
 }
 
+// greet asks the cluster for an answer until it gives one or a bulk request is made, so
+// that a role without events becomes ready too. Any answer counts that is no refusal of
+// us and no failure: a user who may only write is answered 403.
+func (t *target) greet(ctx context.Context) {
+	for !t.asked.Load() && ctx.Err() == nil {
+		why := t.ask(ctx)
+		if t.asked.Load() || ctx.Err() != nil {
+			return
+		}
+		if why == nil {
+			if t.health.OK() {
+				t.log.Info("elasticsearch answers")
+			}
+			return
+		}
+		if t.health.Fail(why) {
+			t.log.Warn("elasticsearch does not answer, trying again", "error", why)
+		}
+		pause(ctx, min(t.top, 2*time.Second))
+	}
+}
+
+func (t *target) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	if err != nil {
+		return err
+	}
+	res, err := t.client.Perform(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusUnauthorized || res.StatusCode >= 500 {
+		return readRefusal(res.StatusCode, res.Body)
+	}
+	return nil
+}
+
 // body is a request's body in memory that is used again: net/http may read it until it
 // has closed it, also after the request has failed.
 type body struct {
@@ -212,6 +253,7 @@ func (t *target) post(ctx context.Context, b *bulk, lo, hi int, judge func(i int
 		header.Set("Content-Encoding", "gzip")
 		header.Set("X-Elastic-Uncompressed-Request-Length", strconv.Itoa(len(plain)))
 	}
+	t.asked.Store(true)
 	t.fig.bytes.Add(float64(len(plain)))
 	t.fig.sent.Add(float64(len(send)))
 

@@ -62,6 +62,26 @@ func TestRequestAsConfigured(t *testing.T) {
 	f(func(c *config.Elasticsearch) { c.Compression = 0 }, "Content-Encoding", "")
 }
 
+// An indexer without events finds out whether Elasticsearch is there.
+func TestIdleTargetIsReady(t *testing.T) {
+	tries := 0
+	es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tries++
+		w.Header().Set("X-Elastic-Product", "Elasticsearch")
+		w.WriteHeader([]int{503, 401, 403}[min(tries, 3)-1])
+	}))
+	defer es.Close()
+	o := (&world{}).output("online", es.URL)
+	out := newBareOutput(t, t.Context(), o)
+	if down, _ := out.target.health.Down(); down == 0 {
+		t.Error("ready before any answer")
+	}
+	out.target.greet(t.Context())
+	if down, err := out.target.health.Down(); down != 0 || tries != 3 {
+		t.Errorf("down %v after %d answers: %v", down, tries, err)
+	}
+}
+
 // A bulk's arena is not used again while net/http may still read it: a body counts as
 // free only when it has been closed.
 func TestBodyIsWaitedFor(t *testing.T) {

@@ -1,0 +1,122 @@
+package indexer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/kafka"
+)
+
+// TestRealElasticsearch installs the templates on the Elasticsearch at
+// $SLUICE_TEST_ELASTICSEARCH (test/servers starts one) and indexes the golden records:
+// its answers are what estest's are made after.
+func TestRealElasticsearch(t *testing.T) {
+	url := os.Getenv("SLUICE_TEST_ELASTICSEARCH")
+	if url == "" {
+		t.Skip("SLUICE_TEST_ELASTICSEARCH is not set")
+	}
+	o := (&world{}).output("online", url)
+	prefix := fmt.Sprintf("sluice-real%d-", time.Now().UnixNano())
+	o.Index = prefix + "{yyyy.MM.dd}"
+	o.Template.Replicas = 0
+	cfg := config.Default()
+	cfg.Indexer.Outputs = []config.Output{o}
+	var out bytes.Buffer
+	for range 2 {
+		out.Reset()
+		if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range strings.Split(strings.TrimSpace(out.String()), "\n") {
+		if !strings.Contains(l, "unchanged") && !strings.Contains(l, "left out") {
+			t.Errorf("the second run: %s", l)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	real := newBareOutput(t, ctx, o)
+	var records []kafka.Record
+	codecs := map[string][]kafka.Record{}
+	for i, g := range goldenRecords {
+		codecs[g.codec] = append(codecs[g.codec], kafka.Record{Value: []byte(g.value), Offset: int64(i), Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC)})
+		records = append(records, kafka.Record{})
+	}
+	deep := strings.Repeat(`{"a":`, maxDepth-1) + "1" + strings.Repeat("}", maxDepth-1)
+	for i, app := range []string{
+		`{"msg":"deep","o":` + deep + `}`,
+		`{"msg":"long leaf","o":"` + strings.Repeat("海", 40000) + `"}`,
+		`{"msg":"long key","` + strings.Repeat("k", 2000) + `":"` + strings.Repeat("海", 2048) + `"}`,
+		`{"msg":"dots","a.b":1,"a":{"b":2},"":3,".":4,"..":5,"a..b":6}`,
+		`{"msg":"types","a":[1,"x",null,true,{"b":1.0}],"n":1e400,"big":123456789012345678901234567890}`,
+		`{"msg":"lone surrogate \ud83d","k":"\ud83d"}`,
+		`{"level":"info","msg":""}`,
+	} {
+		codecs["ecs"] = append(codecs["ecs"], kafka.Record{Value: line(app), Offset: int64(1000 + i), Time: time.Now()})
+		records = append(records, kafka.Record{})
+	}
+	claims := []*claim{}
+	for codec, rs := range codecs {
+		c := real.bareClaim(&place{partition: int32(len(claims))})
+		c.codec = codec
+		claims = append(claims, c)
+		for range 2 { // the second time all of them are there
+			real.take(ctx, c, rs)
+		}
+	}
+	real.target.dead = &deadLetters{} // never used: no document may be refused for good
+	for _, c := range claims {
+		for tries := 0; c.open.Load() > 0; tries++ {
+			real.target.flushIf(func(*bulk) bool { return true })
+			time.Sleep(10 * time.Millisecond)
+			if tries > 3000 {
+				s := real.target.trouble.Load()
+				t.Fatalf("not finished: %v", s)
+			}
+		}
+	}
+	stored, doubled := testFigure(t, real.fig.reg, "sluice_indexer_events_indexed_total"), testFigure(t, real.fig.reg, "sluice_indexer_events_duplicate_total")
+	if int(stored) != len(records) || int(doubled) != len(records) {
+		t.Errorf("%v stored, %v doubled of %d", stored, doubled, len(records))
+	}
+
+	get := func(path string) map[string]any {
+		t.Helper()
+		res, err := http.Post(url+path, "application/json", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var v map[string]any
+		if err := json.NewDecoder(res.Body).Decode(&v); err != nil || res.StatusCode != 200 {
+			t.Fatalf("%s: %d %v %v", path, res.StatusCode, v, err)
+		}
+		return v
+	}
+	get("/" + prefix + "*/_refresh")
+	f := func(query string, want float64) {
+		t.Helper()
+		v := get("/" + prefix + "*/_search?size=0&track_total_hits=true&q=" + strings.ReplaceAll(query, " ", "%20"))
+		if got := dig(v, "hits", "total")["value"]; got != want {
+			t.Errorf("%s: %v hits, want %v", query, got, want)
+		}
+	}
+	f(`*`, float64(len(records)))
+	f(`app.n:1.0`, 1)
+	f(`log.level:warn`, 2)
+	f(`labels.dc:dc1`, 11)
+	f(`message:"hi x"`, 1)
+	f(`tags:_jsonparsefailure`, 4)
+	f(`@timestamp:[2026-11-20T23:59:59.500Z TO 2026-11-20T23:59:59.501Z]`, 1)
+	f(`log.size:180 AND container.labels.team:order AND trace.id:t1`, 1)
+}
