@@ -335,12 +335,13 @@ func cutEscaped(in []byte, limit int) int {
 }
 
 // cutRunes is the longest n <= limit at which text may be cut without cutting a rune;
-// limit itself where the bytes are no UTF-8.
+// limit itself where the bytes are no UTF-8. It is above 0 if limit is at least
+// utf8.UTFMax.
 func cutRunes(b []byte, limit int) int {
 	if len(b) <= limit {
 		return len(b)
 	}
-	for n := limit; n > 0 && n > limit-utf8.UTFMax; n-- {
+	for n := limit; n >= 0 && n > limit-utf8.UTFMax; n-- {
 		if utf8.RuneStart(b[n]) {
 			return n
 		}

@@ -116,6 +116,7 @@ func FuzzDockerLine(f *testing.F) {
 		f.Add([]byte(strings.TrimSuffix(dockerJSON("stdout", string(workload.Lines{Seed: 2, Count: 12}.At(i))+"\n", at), "\n")))
 	}
 	f.Add([]byte(`{"log":"a\n","stream":"stdout","attrs":{"tag":"x"},"time":"2026-11-21T08:57:47.1Z"}`))
+	f.Add([]byte("\u0301\"0"))
 	f.Add([]byte(`{"log":"a\ud83d\ude00\/","stream":"stderr","time":"2026-02-29T08:57:47Z"}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkDecode(t, raw, false)

@@ -25,6 +25,7 @@ const (
 	readSize   = 256 << 10
 	maxHeld    = 64 << 20    // memory for lines without end; above it, files not being read begin their line again
 	quiet      = time.Minute // a renamed or deleted plain file is closed after this long at its end: its writer may still have it open
+	minLine    = 16          // least of max_line: an escape or rune must fit
 	maxRotated = 99          // path.1 to path.99 are looked for
 	day        = 24 * time.Hour
 	forget     = 7 * day // records of files not found for this long are deleted
@@ -112,7 +113,7 @@ type target struct {
 
 func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *watcher, s *sender, st *storer) *tailer {
 	return &tailer{
-		cfg: &cfg.Shipper, host: cfg.Host, dc: cfg.DC, log: log, m: m, maxLine: max(int(cfg.Shipper.MaxLine), 1),
+		cfg: &cfg.Shipper, host: cfg.Host, dc: cfg.DC, log: log, m: m, maxLine: max(int(cfg.Shipper.MaxLine), minLine),
 		watch: w, targets: make(chan target), rescan: make(chan struct{}, 1), sender: s, store: st, statuses: make(chan chan any),
 		sources: map[string]*source{}, files: map[devino]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
 		dirs: map[int32]*directory{}, dirOf: map[string]*directory{}, armed: map[int32]*file{},
