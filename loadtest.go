@@ -115,7 +115,7 @@ DIR/docker.sock as a Docker daemon does, so that a shipper follows these contain
 			if err := os.MkdirAll(*docker, 0o755); err != nil {
 				return err
 			}
-			d, err := loadtest.StartDaemon(filepath.Join(*docker, "docker.sock"))
+			d, err := loadtest.StartDaemon(filepath.Join(*docker, "docker.sock"), *docker)
 			if err != nil {
 				return err
 			}

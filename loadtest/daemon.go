@@ -16,7 +16,7 @@ import (
 // which a real dockerd does not offer. A nil Daemon may be told of containers.
 // Containers may be told of from any goroutine; Close, Pause and Resume are for one.
 type Daemon struct {
-	Socket string
+	Socket, Root string
 
 	http *http.Server  // of the time since StartDaemon or Resume
 	done chan struct{} // closed when it has ended
@@ -52,8 +52,9 @@ type actor struct {
 }
 
 // StartDaemon listens on a unix socket, whose path must have 107 bytes at most.
-func StartDaemon(socket string) (*Daemon, error) {
-	d := &Daemon{Socket: socket, containers: map[string]DaemonContainer{}, listeners: map[chan daemonEvent]struct{}{}}
+// Root is where it says that its containers/ are.
+func StartDaemon(socket, root string) (*Daemon, error) {
+	d := &Daemon{Socket: socket, Root: root, containers: map[string]DaemonContainer{}, listeners: map[chan daemonEvent]struct{}{}}
 	return d, d.listen()
 }
 
@@ -145,7 +146,7 @@ func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 	case path == "/version":
 		answer(w, http.StatusOK, map[string]string{"Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12", "Os": "linux", "Arch": "amd64"})
 	case path == "/info":
-		answer(w, http.StatusOK, map[string]any{"ID": "loadtest", "LoggingDriver": "json-file", "ServerVersion": "20.10.24"})
+		answer(w, http.StatusOK, map[string]any{"ID": "loadtest", "LoggingDriver": "json-file", "DockerRootDir": d.Root, "ServerVersion": "20.10.24"})
 	case path == "/events":
 		d.events(w, r)
 	case path == "/containers/json":

@@ -164,7 +164,7 @@ func (l *Live) input(dir string) (err error) {
 	if err := makeDir(dir); err != nil {
 		return err
 	}
-	if l.daemon, err = StartDaemon(filepath.Join(dir, "d.sock")); err != nil {
+	if l.daemon, err = StartDaemon(filepath.Join(dir, "d.sock"), filepath.Join(dir, "docker")); err != nil {
 		return err
 	}
 	l.Plan.Socket = l.daemon.Socket

@@ -132,7 +132,7 @@ func TestContainersComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	d, err := StartDaemon(filepath.Join(dir, "s"))
+	d, err := StartDaemon(filepath.Join(dir, "s"), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ type program struct {
 func (r *runner) shipper(ctx context.Context) error {
 	w := r.workload()
 	dir := filepath.Join(r.Dir, "docker")
-	daemon, err := StartDaemon(filepath.Join(r.Dir, "docker.sock"))
+	daemon, err := StartDaemon(filepath.Join(r.Dir, "docker.sock"), dir)
 	if err != nil {
 		return err
 	}
