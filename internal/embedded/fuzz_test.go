@@ -174,7 +174,7 @@ func TestCoverBuckets(t *testing.T) {
 	f(base, base, 1)
 	f(base, base.Add(time.Minute), 2)
 	f(base, base.Add(2*time.Minute), 3)
-	f(base, base.Add(3*time.Hour), 2+2+59) // two minutes, hours 23 and 0, minutes to 01:58
+	f(base, base.Add(3*time.Hour), 2+2+59)       // two minutes, hours 23 and 0, minutes to 01:58
 	f(base, base.Add(49*time.Hour), 2+1+1+23+59) // two minutes, an hour, a day, hours, minutes
 	before := time.Date(1969, 12, 30, 23, 59, 0, 0, time.UTC)
 	f(before, before.Add(2*time.Minute), 3)

@@ -226,8 +226,8 @@ func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 }
 
-// listenLoopback listens on addr, which must be on the loopback interface unless it
-// names a host; empty is a free port.
+// listenLoopback listens on addr, on the loopback interface unless it names a host; empty is
+// a free port there. Nobody is asked for a password, so other hosts are for the brave.
 func listenLoopback(addr string) (net.Listener, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
