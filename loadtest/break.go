@@ -129,7 +129,7 @@ func carryOut(ctx context.Context, site *Site, s *Scenario, say func(string)) (*
 		return nil, err
 	}
 	calm := time.Now()
-	if err := t.live.Await(ctx, s.Within.D(), say); err != nil {
+	if err := t.live.Await(ctx, s.Patience.D(), say); err != nil {
 		return nil, err
 	}
 	out.Recovery = time.Since(calm)

@@ -203,18 +203,21 @@ func (l *Live) Write(ctx context.Context) (err error) {
 }
 
 // Await waits until all that was written can be read from the central Kafka and found
-// by a search.
-func (l *Live) Await(ctx context.Context, within time.Duration, say func(string)) error {
-	want := l.wrote.Lines
-	end := time.Now().Add(within)
+// by a search. It gives up when nothing new was there for a time: the verdicts then
+// tell what is missing.
+func (l *Live) Await(ctx context.Context, patience time.Duration, say func(string)) error {
+	want, last, moved := l.wrote.Lines, int64(-1), time.Now()
 	for ctx.Err() == nil {
 		dc1, central, found := l.joints["dc1"].Distinct(), l.joints["central"].Distinct(), l.found.n.Load()
 		say(fmt.Sprintf("%s: %d lines written, %d in dc1, %d central, %d found", l.Plan.Name, want, dc1, central, found))
 		if dc1 >= want && central >= want && found >= want {
 			return nil
 		}
-		if time.Now().After(end) {
-			return nil // the verdicts tell what is missing
+		if sum := dc1 + central + found; sum != last {
+			last, moved = sum, time.Now()
+		}
+		if time.Since(moved) > patience {
+			return nil
 		}
 		sleep(ctx, 200*time.Millisecond)
 	}

@@ -141,7 +141,7 @@ func (p Peer) command(t task) (*Proc, error) {
 var rsyslogNotes = map[string]string{
 	PartShipper:    "queues in memory, positions stored every 1000 lines whatever Kafka acknowledged; Docker's JSON is not opened, pieces are not joined, no ids, metadata: host and path",
 	PartAggregator: "queues in memory, offsets committed by time; key, headers and time of records are not kept",
-	PartIndexer:    "queues in memory, offsets committed by time; events are not parsed, no ids: Elasticsearch makes them up, so what is sent again is doubled; bodies not compressed",
+	PartIndexer:    "queues in memory, offsets committed by time; events are not parsed, only their ids are cut out; bodies not compressed",
 	PartElastic:    "likewise",
 }
 
@@ -153,7 +153,7 @@ input(type="imkafka" topic=%q broker=[%q] consumergroup=%q ruleset="out" confPar
 	template := `template(name="line" type="string" string="%msg%")`
 	if t.files != "" {
 		in = fmt.Sprintf(`module(load="imfile" mode="inotify")
-input(type="imfile" File=%q Tag="docker" ruleset="out" addMetadata="on" PersistStateInterval="1000" MaxLinesAtOnce="10000" MaxSubmitAtOnce="2048")`, t.files)
+input(type="imfile" File=%q Tag="docker" ruleset="out" addMetadata="on" PersistStateInterval="1000" MaxSubmitAtOnce="2048")`, t.files)
 		template = `template(name="line" type="list") {
   constant(value="{\"@timestamp\":\"") property(name="timegenerated" dateFormat="rfc3339")
   constant(value="\",\"host\":{\"name\":\"") property(name="hostname" format="json")
@@ -171,8 +171,9 @@ input(type="imfile" File=%q Tag="docker" ruleset="out" addMetadata="on" PersistS
 		if err != nil {
 			return nil, err
 		}
-		load = `module(load="omelasticsearch")`
-		action = fmt.Sprintf(`action(type="omelasticsearch" server=%q serverport=%q template="line" searchIndex=%q searchType="" bulkmode="on" maxbytes="8m" writeoperation="create"
+		load = `module(load="omelasticsearch")
+template(name="id" type="string" string="%msg:22:45%")` // where schemas.AppendEvent puts it
+		action = fmt.Sprintf(`action(type="omelasticsearch" server=%q serverport=%q template="line" searchIndex=%q searchType="" bulkmode="on" maxbytes="8m" writeoperation="create" dynbulkid="on" bulkid="id"
   errorfile=%q %s queue.workerThreads="3" action.resumeretrycount="-1")`, u.Hostname(), u.Port(), t.outIndex, filepath.Join(t.dir, "errors"), strings.Replace(queue, "2000", t.bulking, 1))
 	}
 	conf := filepath.Join(t.dir, "rsyslog.conf")

@@ -36,7 +36,7 @@ type Scenario struct {
 	MaxSize   config.Bytes    `yaml:"max_size"`   // a file is rotated at this size; 0: never
 	MaxFile   int             `yaml:"max_file"`   // files kept of one log
 	Life      config.Duration `yaml:"life"`       // of a container; 0: they last
-	Within    config.Duration `yaml:"within"`     // all must be found so long after the last line and step
+	Patience  config.Duration `yaml:"patience"`   // after the last line and step, so long without anything new means that nothing more will come
 	MaxRSS    config.Bytes    `yaml:"max_rss"`    // no stage may take more memory
 	SmallDisk config.Bytes    `yaml:"small_disk"` // positions are on a disk of this size; needs root
 }
@@ -54,7 +54,7 @@ type Step struct {
 // DefaultScenario is what a scenario starts from.
 func DefaultScenario() Scenario {
 	return Scenario{Rate: 2000, For: config.Duration(12 * time.Second), Sources: 8, Huge: 500, Files: "docker", MaxFile: 20, MaxSize: 4 * config.MiB,
-		Within: config.Duration(90 * time.Second), MaxRSS: 512 * config.MiB}
+		Patience: config.Duration(time.Minute), MaxRSS: 512 * config.MiB}
 }
 
 //go:embed scenarios.yaml
