@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -43,7 +45,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SLUICE_BENCH_BROKER") == "" {
 		os.Exit(m.Run())
 	}
-	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(12, "logs"), kfake.BlackholeProduce())
+	o := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(12, "logs"), kfake.BlackholeProduce()}
+	if os.Getenv("SLUICE_BENCH_BROKER") == "fetch" {
+		o = append(o, kfake.SyntheticFetch(kfake.SyntheticBatch{Records: 1000, RecordBytes: 300}))
+	}
+	k, err := kfake.NewCluster(o...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -53,10 +59,10 @@ func TestMain(m *testing.M) {
 	k.Close()
 }
 
-func benchBroker(b *testing.B) []string {
+func benchBroker(b *testing.B, mode string) []string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SLUICE_BENCH_BROKER=1")
+	cmd.Env = append(os.Environ(), "SLUICE_BENCH_BROKER="+mode)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -93,7 +99,7 @@ func measure(b *testing.B, size int, send func(n int)) {
 // BenchmarkProduce compares this package with sarama's AsyncProducer and franz-go on
 // the same records, 12 partitions, acks of all, idempotent.
 func BenchmarkProduce(b *testing.B) {
-	addrs := benchBroker(b)
+	addrs := benchBroker(b, "produce")
 	const size = 300
 	data := lines(4096, size)
 	key := []byte("0123456789abcdef")
@@ -188,4 +194,96 @@ func BenchmarkProduce(b *testing.B) {
 			})
 		})
 	}
+}
+
+// counter is a handler that ends when it has seen enough.
+type counter struct {
+	left atomic.Int64
+	done chan struct{}
+}
+
+func (h *counter) take(n int) {
+	if left := h.left.Add(-int64(n)); left <= 0 && left+int64(n) > 0 {
+		close(h.done)
+	}
+}
+
+func (h *counter) Assigned(*Claim)                 {}
+func (h *counter) Revoked(context.Context, *Claim) {}
+func (h *counter) Lost(*Claim)                     {}
+func (h *counter) Batch(_ context.Context, c *Claim, records []Record) {
+	h.take(len(records))
+	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+}
+
+// plain is the same as a handler of sarama's.
+type plain struct{ *counter }
+
+func (h plain) Setup(sarama.ConsumerGroupSession) error   { return nil }
+func (h plain) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+func (h plain) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
+	for m := range c.Messages() {
+		s.MarkMessage(m, "")
+		h.take(1)
+	}
+	return nil
+}
+
+// BenchmarkConsume compares a Group with sarama's own group and with franz-go, 12
+// partitions of records of 300 bytes that are never at their end.
+func BenchmarkConsume(b *testing.B) {
+	addrs := benchBroker(b, "fetch")
+	const size = 300
+	b.Run("sluice", func(b *testing.B) {
+		h := &counter{done: make(chan struct{})}
+		h.left.Store(int64(b.N))
+		c := clusterAt(b, addrs...)
+		c.timing = nil
+		o := groupOptions("logs")
+		o.Group = fmt.Sprint("sluice", b.N)
+		measure(b, size, func(int) {
+			_, leave := join(b, c, o, h)
+			<-h.done
+			b.StopTimer()
+			leave()
+		})
+	})
+	b.Run("sarama", func(b *testing.B) {
+		conf := sarama.NewConfig()
+		conf.Version = protocol
+		conf.Consumer.Offsets.Initial = sarama.OffsetOldest
+		conf.Consumer.MaxProcessingTime = 10 * time.Millisecond
+		g, err := sarama.NewConsumerGroup(addrs, fmt.Sprint("plain", b.N), conf)
+		if err != nil {
+			b.Fatal(err)
+		}
+		h := &counter{done: make(chan struct{})}
+		h.left.Store(int64(b.N))
+		measure(b, size, func(int) {
+			ctx, cancel := context.WithCancel(b.Context())
+			go func() {
+				<-h.done
+				cancel()
+			}()
+			if err := g.Consume(ctx, []string{"logs"}, plain{h}); err != nil {
+				b.Error(err)
+			}
+			b.StopTimer()
+		})
+		g.Close()
+	})
+	b.Run("kgo", func(b *testing.B) {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics("logs"), kgo.ConsumerGroup(fmt.Sprint("kgo", b.N)),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(1<<20))
+		if err != nil {
+			b.Fatal(err)
+		}
+		measure(b, size, func(n int) {
+			for n > 0 {
+				n -= cl.PollFetches(b.Context()).NumRecords()
+			}
+			b.StopTimer()
+		})
+		cl.Close()
+	})
 }

@@ -97,7 +97,7 @@ func (k *control) any(ask func(*sarama.Broker) error) error {
 	rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	seeds := slices.Clone(k.cluster.Config.Brokers)
 	rand.Shuffle(len(seeds), func(i, j int) { seeds[i], seeds[j] = seeds[j], seeds[i] })
-	var errs []string
+	var errs, kinds []string
 	var last error
 	tried := map[string]bool{}
 	for _, addr := range slices.Concat(open, rest, seeds) {
@@ -111,16 +111,16 @@ func (k *control) any(ask func(*sarama.Broker) error) error {
 			return err
 		}
 		last = err
-		errs = append(errs, err.Error())
+		errs, kinds = append(errs, err.Error()), append(kinds, kind(err))
 	}
-	slices.Sort(errs)
-	return &unreachable{text: strings.Join(errs, "; "), last: last}
+	slices.Sort(kinds) // they were asked in a random order
+	return &unreachable{text: strings.Join(errs, "; "), kind: strings.Join(kinds, "; "), last: last}
 }
 
-// unreachable is when no broker answers; its text does not depend on their order.
+// unreachable is when no broker answers.
 type unreachable struct {
-	text string
-	last error
+	text, kind string
+	last       error
 }
 
 func (u *unreachable) Error() string { return u.text }

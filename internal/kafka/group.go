@@ -48,13 +48,12 @@ type Group struct {
 	client sarama.Client        // guarded by mu
 	member sarama.ConsumerGroup // guarded by mu
 	topics []string             // that are consumed; guarded by mu
-	said   string               // last error that was logged; guarded by mu
-	since  time.Time            // of said; guarded by mu
+	said   map[string]time.Time // when an error of a kind was logged; guarded by mu
 }
 
 // NewGroup prepares a member; Run joins. An error is a wrong configuration.
 func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
-	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}}
+	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}, said: map[string]time.Time{}}
 	g.log = c.log().With("group", o.Group)
 	if o.Group == "" || len(o.Topics) == 0 || o.Buffer <= 0 {
 		return nil, fmt.Errorf("consume from %s: group, topics and buffer must be given", c.Name)
@@ -194,7 +193,7 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config) {
 			g.fail("consume", err)
 		case len(topics) == 0:
 			g.cluster.Health.OK()
-			g.say("none of the topics exists", "topics", strings.Join(g.opts.Topics, " "))
+			g.say("none of the topics exists", "", "topics", strings.Join(g.opts.Topics, " "))
 		default:
 			failed, pause = 0, g.waits.backoff.first
 		}
@@ -252,7 +251,7 @@ func (g *Group) list(lister *control) ([]string, error) {
 		case m.err == nil:
 			out = append(out, t)
 		case !errors.Is(m.err, sarama.ErrUnknownTopicOrPartition) && !errors.Is(m.err, sarama.ErrLeaderNotAvailable):
-			g.say("topic cannot be read", "topic", t, "error", m.err)
+			g.say("topic cannot be read", t+kind(m.err), "topic", t, "error", m.err)
 		}
 	}
 	slices.Sort(out)
@@ -331,7 +330,7 @@ func (g *Group) tick(ctx context.Context) {
 func (g *Group) hear(errs <-chan error) {
 	for err := range errs {
 		g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
-		g.say("consumer", "error", err)
+		g.say("consumer", kind(err), "error", err)
 	}
 }
 
@@ -339,16 +338,19 @@ func (g *Group) hear(errs <-chan error) {
 func (g *Group) fail(doing string, err error) {
 	g.cluster.Health.Fail(fmt.Errorf("%s as %s: %w", doing, g.opts.Group, err))
 	g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
-	g.say("cannot consume, trying again", "error", err)
+	g.say("cannot consume, trying again", kind(err), "error", err)
 }
 
-// say logs a warning unless it is the same as the last one, less than a minute ago.
-func (g *Group) say(text string, args ...any) {
-	line := fmt.Sprint(append([]any{text}, args...)...)
+// say logs a warning unless one of the same kind was logged less than a minute ago.
+func (g *Group) say(text, kind string, args ...any) {
 	g.mu.Lock()
-	again := line == g.said && time.Since(g.since) < time.Minute
+	now := time.Now()
+	again := now.Sub(g.said[text+kind]) < time.Minute
 	if !again {
-		g.said, g.since = line, time.Now()
+		if len(g.said) > 100 {
+			clear(g.said)
+		}
+		g.said[text+kind] = now
 	}
 	g.mu.Unlock()
 	if !again {
@@ -362,7 +364,7 @@ func (g *Group) well() {
 		g.log.Info("consuming")
 	}
 	g.mu.Lock()
-	g.said = ""
+	clear(g.said)
 	g.mu.Unlock()
 }
 

@@ -22,6 +22,10 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
+// began is the time of the first record of a feeder, in ms. It is a late one, since
+// Kafka deletes what is older than its retention.
+var began = time.Now().Add(-time.Hour).UnixMilli()
+
 // quick are waits for tests: short, and long enough for a busy machine.
 func quick() *timing {
 	return &timing{
@@ -161,7 +165,7 @@ func (f *feeder) add(topic string, partition int32, pad int) {
 	for len(v) < pad {
 		v = append(v, byte('a'+len(v)*7%26))
 	}
-	r := Record{Key: []byte(key), Value: v, Headers: []Header{{[]byte("dc"), []byte("dc1")}}, Time: time.UnixMilli(1_700_000_000_000 + n)}
+	r := Record{Key: []byte(key), Value: v, Headers: []Header{{[]byte("dc"), []byte("dc1")}}, Time: time.UnixMilli(began + n)}
 	if err := f.p.Append(f.t.Context(), topic, partition, r, Tag{Owner: f, Pos: n}); err != nil {
 		f.t.Fatal(err)
 	}
@@ -232,7 +236,7 @@ func (f *feeder) wantStored(addrs []string, without ...int64) {
 				n++
 			}
 			have, err := strconv.ParseInt(strings.SplitN(string(r.Value[:min(20, len(r.Value))]), ":", 2)[0], 10, 64)
-			if err != nil || have != n || string(r.Key) != key || len(r.Headers) != 1 || r.Timestamp.UnixMilli() != 1_700_000_000_000+have {
+			if err != nil || have != n || string(r.Key) != key || len(r.Headers) != 1 || r.Timestamp.UnixMilli() != began+have {
 				if wrong++; wrong < 4 {
 					f.t.Errorf("%s: record at offset %d is %d (key %s, %d headers, time %v), want %d", key, r.Offset, have, r.Key, len(r.Headers), r.Timestamp, n)
 				}

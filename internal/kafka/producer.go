@@ -36,7 +36,9 @@ type Producer struct {
 	conf    *sarama.Config
 	dialer  *dialer
 	cancel  context.CancelFunc
-	running sync.WaitGroup
+	running sync.WaitGroup // sender, scout, transaction
+	links   sync.WaitGroup // started by the sender
+	calls   sync.WaitGroup // outbox
 	closed  atomic.Bool
 
 	budget  *budget
@@ -119,7 +121,7 @@ func NewProducer(ctx context.Context, c *Cluster, o ProducerOptions) (*Producer,
 		p.txn = newTxn(p, o.TransactionalID)
 		p.running.Go(func() { p.txn.run(ctx) })
 	}
-	p.running.Go(func() { p.outbox.run(ctx) })
+	p.calls.Go(func() { p.outbox.run(ctx) })
 	p.running.Go(func() { p.scout.run(ctx) })
 	p.running.Go(func() { p.sender.run(ctx) })
 	return p, nil
@@ -359,7 +361,17 @@ func (p *Producer) Close() error {
 	p.drained.L.Lock()
 	p.drained.Broadcast()
 	p.drained.L.Unlock()
-	p.running.Wait()
+	p.calls.Wait()
+	ended := make(chan struct{})
+	go func() {
+		p.running.Wait()
+		p.links.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(2 * time.Second): // sarama waits out what a broker's quota makes it wait; then they end
+	}
 	p.budget.give(p.held.Swap(0)) // others may share it
 	return nil
 }

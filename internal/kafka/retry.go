@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -109,6 +111,28 @@ func (b backoff) pause(failed int) time.Duration {
 
 func jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
+}
+
+// kind is an error's text without what differs from try to try, such as the port of
+// our end: two errors of one kind are told once.
+func kind(err error) string {
+	var code sarama.KError
+	var all *unreachable
+	var op *net.OpError
+	var consumer *sarama.ConsumerError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &consumer): // names a partition
+		return kind(consumer.Err)
+	case errors.As(err, &code):
+		return code.Error()
+	case errors.As(err, &all):
+		return all.kind
+	case errors.As(err, &op):
+		return fmt.Sprint(op.Op, " ", op.Addr, ": ", op.Err)
+	}
+	return err.Error()
 }
 
 // name of an error for a metric's label: a few dozen at most.

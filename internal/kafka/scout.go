@@ -83,11 +83,11 @@ func (s *scout) ask() bool {
 	if s.noID.Load() {
 		id, err := s.control.producerID()
 		if err != nil {
-			s.p.sender.inbox.tell(news{err: err})
+			s.p.sender.inbox.tell(news{about: "id", err: err})
 			return false
 		}
 		s.noID.Store(false)
-		s.p.sender.inbox.tell(news{id: &id})
+		s.p.sender.inbox.tell(news{about: "id", id: &id})
 	}
 	if !s.stale.Swap(false) {
 		return ok
@@ -96,7 +96,7 @@ func (s *scout) ask() bool {
 	md, err := s.control.metadata(slices.AppendSeq(make([]string, 0, len(topics)), maps.Keys(topics)), true)
 	if err != nil {
 		s.stale.Store(true)
-		s.p.sender.inbox.tell(news{err: err})
+		s.p.sender.inbox.tell(news{about: "metadata", err: err})
 		return false
 	}
 	for name, m := range md {
@@ -112,6 +112,6 @@ func (s *scout) ask() bool {
 			ok = false
 		}
 	}
-	s.p.sender.inbox.tell(news{topics: md})
+	s.p.sender.inbox.tell(news{about: "metadata", topics: md})
 	return ok
 }

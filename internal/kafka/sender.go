@@ -31,10 +31,9 @@ type sender struct {
 	retries retryQueue   // wait for their time
 	opened  []opening    // linger, oldest first
 
-	troubles  map[string]*trouble // by topic
-	down      error               // why no broker answered the last question; nil: one did
-	downSince time.Time
-	stuck     metrics.Gauge
+	troubles map[string]*trouble // by topic
+	down     map[string]*trouble // questions that were not answered the last time, by what they are about
+	stuck    metrics.Gauge
 }
 
 type linkKey struct {
@@ -69,7 +68,8 @@ type news struct {
 	added      []*partition // to the transaction
 	generation int64        // of the transaction they were added to
 	broken     bool         // the transaction can only be aborted
-	err        error        // no broker answers
+	about      string       // what was asked
+	err        error        // nobody answered
 }
 
 // inbox is how others tell the sender. All methods return at once.
@@ -126,15 +126,12 @@ func (i *inbox) take() mail {
 func newSender(p *Producer) *sender {
 	return &sender{
 		p: p, log: p.cluster.log(), w: p.cluster.waits(), inbox: &inbox{wake: make(chan struct{}, 1)},
-		links: map[linkKey]*link{}, topics: map[string]topicMeta{}, troubles: map[string]*trouble{},
+		links: map[linkKey]*link{}, topics: map[string]topicMeta{}, troubles: map[string]*trouble{}, down: map[string]*trouble{},
 		stuck: p.cluster.registry().Gauge(produceTrouble, p.cluster.Name),
 	}
 }
 
 func (s *sender) run(ctx context.Context) {
-	var links sync.WaitGroup
-	defer links.Wait()
-	start := func(l *link) { links.Go(func() { l.run(ctx) }) }
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -157,7 +154,7 @@ func (s *sender) run(ctx context.Context) {
 		for _, l := range s.links {
 			if !l.started {
 				l.started = true
-				start(l)
+				s.p.links.Go(func() { l.run(ctx) })
 			}
 		}
 		if !m.empty() {
@@ -309,20 +306,9 @@ func (s *sender) link(addr string, lane int) *link {
 
 // hear takes in what the scout found out.
 func (s *sender) hear(n *news, now time.Time) {
+	s.heard(n.about, n.err, now)
 	if n.err != nil {
-		if s.down == nil {
-			s.downSince = now
-		}
-		if s.down == nil || s.down.Error() != n.err.Error() {
-			s.log.Warn("kafka does not answer", "error", n.err)
-		}
-		s.down = n.err
-		s.health()
 		return
-	}
-	if s.down != nil {
-		s.log.Info("kafka answers again", "after", now.Sub(s.downSince).Round(time.Millisecond))
-		s.down = nil
 	}
 	if n.id != nil {
 		s.id, s.hasID = *n.id, true
@@ -349,7 +335,6 @@ func (s *sender) hear(n *news, now time.Time) {
 			s.dispatch(p)
 		}
 	}
-	s.health()
 }
 
 // answer does what the broker's answer to a batch asks for.

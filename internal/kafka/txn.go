@@ -265,7 +265,7 @@ func (x *txn) ask(ctx context.Context, kind sarama.CoordinatorType, key string, 
 		if err == nil {
 			if x.told {
 				x.told = false
-				x.p.sender.inbox.tell(news{})
+				x.p.sender.inbox.tell(news{about: "transaction"})
 			}
 			return nil
 		}
@@ -279,7 +279,7 @@ func (x *txn) ask(ctx context.Context, kind sarama.CoordinatorType, key string, 
 			addr, x.addr = "", ""
 			if failed > 2 {
 				x.told = true
-				x.p.sender.inbox.tell(news{err: fmt.Errorf("transaction %s: %w", x.id, err)})
+				x.p.sender.inbox.tell(news{about: "transaction", err: fmt.Errorf("transaction %s: %w", x.id, err)})
 			}
 		}
 		select {

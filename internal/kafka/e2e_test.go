@@ -1,0 +1,345 @@
+//go:build linux && e2e
+
+package kafka
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/test/servers"
+)
+
+// The same promises against Apache Kafka itself, three nodes of it, which are killed,
+// frozen and started again while we write and read.
+
+func realKafka(t *testing.T, o servers.KafkaOptions) *servers.KafkaCluster {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	k, err := servers.StartKafka(ctx, t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func realCluster(t *testing.T, k *servers.KafkaCluster) *Cluster {
+	c := clusterAt(t, k.Brokers...)
+	c.timing.answer = 5 * time.Second
+	c.timing.backoff = backoff{first: 20 * time.Millisecond, longest: time.Second}
+	return c
+}
+
+func longDrain(t *testing.T, p *Producer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if err := p.Drain(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func soon(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited two minutes in vain: %s", what)
+		}
+	}
+}
+
+func TestRealKafka(t *testing.T) {
+	k := realKafka(t, servers.KafkaOptions{Nodes: 3, Heap: "384m", Properties: []string{"min.insync.replicas=2", "replica.lag.time.max.ms=2000"}})
+	c := realCluster(t, k)
+
+	t.Run("codecs and limits", func(t *testing.T) {
+		for _, codec := range []string{"none", "lz4", "zstd", "snappy", "gzip"} {
+			topic := "codec-" + codec
+			if err := EnsureTopic(t.Context(), c, topic, 3, 3); err != nil {
+				t.Fatal(err)
+			}
+			o := produceOptions()
+			o.Compression, o.BatchBytes = codec, 4<<20
+			s := newSink(t)
+			p := newTestProducer(t, c, o, s)
+			f := newFeeder(t, p)
+			for i := range 20_000 {
+				f.add(topic, int32(i%3), 300)
+			}
+			longDrain(t, p)
+			if acked, refused := s.counts(); acked != 20_000 || refused != 0 {
+				t.Errorf("%s: acked %d, refused %d, want 20000, 0", codec, acked, refused)
+			}
+			f.wantStored(k.Brokers)
+		}
+		o := produceOptions()
+		o.Compression, o.BatchBytes = "none", 8<<20
+		s := newSink(t)
+		p := newTestProducer(t, c, o, s)
+		f := newFeeder(t, p)
+		for i := range 3000 {
+			size := 1000
+			if i == 1234 {
+				size = 2 << 20
+			}
+			f.add("codec-none", 1, size)
+		}
+		longDrain(t, p)
+		if acked, refused := s.counts(); acked != 2999 || refused != 1 || !errors.Is(s.refused[0], ErrTooLarge) {
+			t.Errorf("acked %d, refused %v, want 2999 and one %v", acked, s.refused, ErrTooLarge)
+		}
+	})
+
+	t.Run("nodes are killed and frozen", func(t *testing.T) {
+		if err := EnsureTopic(t.Context(), c, "killed", 6, 3); err != nil {
+			t.Fatal(err)
+		}
+		s := newSink(t)
+		o := produceOptions()
+		o.BatchBytes = 20_000
+		p := newTestProducer(t, c, o, s)
+		f := newFeeder(t, p)
+		r := newRecorder(t)
+		g := groupOptions("killed")
+		_, leave := join(t, c, g, r)
+		feed := func(n int) {
+			for range n {
+				for i := range int32(6) {
+					f.add("killed", i, 200)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+		feed(200)
+		for i := range 3 {
+			var err error
+			if i == 1 {
+				err = k.Nodes[i].Pause() // the connection stays, nothing answers
+			} else {
+				err = k.Nodes[i].Kill()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			feed(2000)
+			if i == 1 {
+				err = k.Nodes[i].Resume()
+			} else {
+				err = k.Nodes[i].Restart(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			feed(500)
+		}
+		longDrain(t, p)
+		total := 6 * (200 + 3*2500)
+		if acked, refused := s.counts(); acked != total || refused != 0 {
+			t.Errorf("acked %d, refused %d, want %d, 0", acked, refused, total)
+		}
+		f.wantStored(k.Brokers)
+		soon(t, "the group has seen all", func() bool { return r.seen() == total })
+		leave()
+		again := 0
+		for _, n := range r.values {
+			again += n - 1
+		}
+		t.Logf("%d records, %d of them read again", total, again)
+		for i, o := range committed(t, k.Brokers, "g", "killed", 6) {
+			if o != int64(total/6) {
+				t.Errorf("partition %d: committed %d, want %d", i, o, total/6)
+			}
+		}
+	})
+
+	t.Run("transactions", func(t *testing.T) {
+		if err := EnsureTopic(t.Context(), c, "txn", 3, 3); err != nil {
+			t.Fatal(err)
+		}
+		make := func() (*Producer, *feeder) {
+			o := produceOptions()
+			o.TransactionalID = "agg-src-3"
+			p := newTestProducer(t, c, o, nil)
+			return p, newFeeder(t, p)
+		}
+		p, f := make()
+		last := map[string]int64{}
+		for round := range int64(60) {
+			at, err := p.Committed(t.Context(), "agg-src-3", "txn", 0)
+			if err != nil || at != max(round, 0) && !(round == 0 && at == -1) {
+				t.Fatalf("round %d: committed %d, %v", round, at, err)
+			}
+			for {
+				for k := range f.next {
+					f.next[k] = last[k]
+				}
+				if err := p.Begin(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for range 50 {
+					for i := range int32(3) {
+						f.add("txn", i, 100)
+					}
+				}
+				switch round {
+				case 20:
+					if err := k.Nodes[int(round/20)%3].Kill(); err != nil {
+						t.Fatal(err)
+					}
+				case 30:
+					if err := k.Nodes[1].Restart(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := p.SendOffset("agg-src-3", "txn", 0, round+1); err != nil {
+					t.Fatal(err)
+				}
+				if round%7 == 3 { // a crash
+					p.Close()
+					next := f.next
+					p, f = make()
+					f.next = next
+					at, err := p.Committed(t.Context(), "agg-src-3", "txn", 0)
+					if err != nil || at != round {
+						t.Fatalf("round %d after a crash: committed %d, %v", round, at, err)
+					}
+					for k := range f.next {
+						f.next[k] = last[k]
+					}
+					if err := p.Begin(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					for range 50 {
+						for i := range int32(3) {
+							f.add("txn", i, 100)
+						}
+					}
+					if err := p.SendOffset("agg-src-3", "txn", 0, round+1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				err := p.Commit(t.Context())
+				if err == nil {
+					break
+				}
+				t.Logf("round %d: %v", round, err)
+				switch {
+				case errors.Is(err, ErrFenced):
+					next := f.next
+					p.Close()
+					p, f = make()
+					f.next = next
+				case errors.Is(err, ErrAborted):
+					if err := p.Abort(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				default:
+					t.Fatal(err)
+				}
+			}
+			for k, n := range f.next {
+				last[k] = n
+			}
+		}
+		f.wantStored(k.Brokers)
+
+		_, g := make() // fences
+		g.begin()
+		if err := p.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.add("txn", 0, 10)
+		err := p.Commit(t.Context())
+		if errors.Is(err, ErrAborted) {
+			err = p.Abort(t.Context())
+		}
+		if !errors.Is(err, ErrFenced) {
+			t.Errorf("the older producer's end = %v, want %v", err, ErrFenced)
+		}
+	})
+
+	t.Run("what reading waits for", func(t *testing.T) {
+		start := time.Now()
+		a, b := newRecorder(t), newRecorder(t)
+		o := groupOptions("killed")
+		o.Group = "g2"
+		_, leaveA := join(t, c, o, a)
+		soon(t, "first record", func() bool { return a.seen() > 0 })
+		t.Logf("first record after %v", time.Since(start))
+		start = time.Now()
+		_, leaveB := join(t, c, o, b)
+		soon(t, "partitions of the second member", func() bool { return b.claims() == 3 })
+		t.Logf("second member has its partitions after %v", time.Since(start))
+		start = time.Now()
+		leaveB()
+		t.Logf("leaving took %v", time.Since(start))
+		leaveA()
+	})
+}
+
+func TestRealKafkaSCRAMAndTLS(t *testing.T) {
+	a := newAuthority(t)
+	cert, key := a.leaf()
+	dir := t.TempDir()
+	k := realKafka(t, servers.KafkaOptions{
+		Listeners: map[string]string{"SECURE": "SASL_SSL"},
+		Properties: []string{
+			"ssl.keystore.type=PEM", "ssl.truststore.type=PEM",
+			"ssl.keystore.certificate.chain=" + oneLine(cert), "ssl.keystore.key=" + oneLine(pkcs8(t, key)),
+			"ssl.truststore.certificates=" + oneLine(a.pem), "ssl.client.auth=required",
+			"sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512",
+			"listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
+			"listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
+		},
+		SCRAM: []string{"SCRAM-SHA-256=[name=u,password=p256]", "SCRAM-SHA-512=[name=u,password=p512]"},
+	})
+	for mechanism, password := range map[string]config.Secret{"scram-sha-256": "p256", "scram-sha-512": "p512"} {
+		c := realCluster(t, k)
+		c.Config.Brokers = k.Listeners["SECURE"]
+		c.Config.TLS = config.TLS{Enabled: true, CAFile: write(t, dir, "ca.pem", a.pem), CertFile: write(t, dir, "c.pem", cert), KeyFile: write(t, dir, "k.pem", key)}
+		c.Config.SASL = config.SASL{Mechanism: mechanism, Username: "u", Password: password}
+		topic := "logs-" + mechanism
+		if err := EnsureTopic(t.Context(), c, topic, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		p := newTestProducer(t, c, produceOptions(), nil)
+		f := newFeeder(t, p)
+		for range 100 {
+			f.add(topic, 0, 100)
+		}
+		longDrain(t, p)
+		r := newRecorder(t)
+		_, leave := join(t, c, groupOptions(topic), r)
+		soon(t, "the records", func() bool { return r.seen() == 100 })
+		leave()
+	}
+}
+
+// oneLine is PEM as a properties file takes it.
+func oneLine(b []byte) string { return strings.ReplaceAll(string(b), "\n", "\\n") }
+
+// pkcs8 is the form in which Kafka reads keys.
+func pkcs8(t *testing.T, key []byte) []byte {
+	t.Helper()
+	block, _ := pem.Decode(key)
+	k, err := x509.ParseECPrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
