@@ -111,9 +111,10 @@ func newOutput(ctx context.Context, cfg *config.Config, o *config.Output, log *s
 	return out, nil
 }
 
-// drainTimeout leaves a part of the time to stop for the last commit and for leaving.
+// drainTimeout leaves a part of the time to stop for the last commit and for leaving,
+// for which the group may take a second.
 func drainTimeout(all time.Duration) time.Duration {
-	return max(all/2, all-1500*time.Millisecond)
+	return max(all/2, all-2*time.Second)
 }
 
 func (o *output) run(ctx context.Context) error {
