@@ -20,7 +20,6 @@ type join struct {
 	flags   flags
 	more    bool   // pieces of this line were already sent, since it is longer than the limit
 	name    []byte // file name that stood before the line
-	last    time.Time
 }
 
 // hold keeps the position of a file from passing offset.
@@ -137,7 +136,6 @@ func (t *tailer) addPiece(j *join, f *file, inside, raw []byte, offset, start in
 	j.hash = j.hash.Add(raw)
 	j.size += int64(len(raw))
 	j.flags |= fl
-	j.last = t.now
 }
 
 // finish makes the event of what was joined, if anything. how is 0 at the line's end,

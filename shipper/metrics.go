@@ -94,7 +94,6 @@ type tally struct {
 // kindTally is what the tailer counted for the sources of one kind.
 type kindTally struct {
 	bytes, events int64
-	total         int64 // of events, never reset
 }
 
 func (n *tally) flags(fl flags) {

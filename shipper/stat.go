@@ -3,7 +3,6 @@ package shipper
 import (
 	"errors"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,7 +22,6 @@ type stat struct {
 	birth   int64 // nanoseconds; 0: the file system does not tell
 	size    int64
 	links   uint32
-	mtime   time.Time
 	regular bool
 }
 
@@ -51,7 +49,6 @@ func statx(dir int, path string, flags int) (stat, error) {
 		devino:  devino{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino},
 		size:    int64(x.Size),
 		links:   x.Nlink,
-		mtime:   time.Unix(x.Mtime.Sec, int64(x.Mtime.Nsec)),
 		regular: x.Mode&unix.S_IFMT == unix.S_IFREG,
 	}
 	if x.Mask&askBirth != 0 {
@@ -75,7 +72,6 @@ func oldStat(dir int, path string) (stat, error) {
 		devino:  devino{x.Dev, x.Ino},
 		size:    x.Size,
 		links:   uint32(x.Nlink),
-		mtime:   time.Unix(x.Mtim.Sec, x.Mtim.Nsec),
 		regular: x.Mode&unix.S_IFMT == unix.S_IFREG,
 	}, nil
 }

@@ -1,0 +1,255 @@
+package shipper
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// candidate is a file found under a name of a source.
+type candidate struct {
+	path string
+	stat stat
+}
+
+// discover finds the files of a source, rotated ones first, and opens those it does not
+// know. It looks again as long as it found any, since names may move meanwhile.
+func (t *tailer) discover(s *source) {
+	for range 10 {
+		if !t.discoverOnce(s) {
+			break
+		}
+	}
+}
+
+func (t *tailer) discoverOnce(s *source) (opened bool) {
+	if s.path == "" {
+		return false
+	}
+	found, err := t.candidates(s)
+	if err != nil {
+		t.sourceTrouble(s, err)
+		return false
+	}
+	var order []*file
+	var live *file
+	for i, c := range found {
+		f := t.files[c.stat.devino]
+		if f != nil && f.key != c.stat.key() { // the inode is another file's now
+			if f.fd >= 0 {
+				continue // cannot be while we hold it; look again
+			}
+			t.finished(f)
+			f = nil
+		}
+		if f != nil && f.src != s {
+			continue // followed under another name
+		}
+		if f != nil {
+			f.path, f.seen, f.size = c.path, t.now, c.stat.size
+			if f.fd < 0 && c.stat.size != f.end {
+				t.reopen(f)
+			}
+		} else if f = t.open(s, c.path); f != nil {
+			opened = true
+		}
+		if f == nil {
+			continue
+		}
+		order = append(order, f)
+		if i == len(found)-1 && c.path == s.path {
+			live = f
+		}
+	}
+	if live != nil && s.live != nil && live != s.live {
+		t.m.rotated.Inc()
+	}
+	s.live = live
+	// Files whose names are gone come before those that have one.
+	var all []*file
+	for _, f := range s.files {
+		if !slices.Contains(order, f) {
+			all = append(all, f)
+		}
+	}
+	s.files = append(all, order...)
+	if f := s.next(); f != nil {
+		t.enqueue(f)
+	}
+	return opened
+}
+
+func remove(files []*file, f *file) []*file {
+	return slices.DeleteFunc(files, func(g *file) bool { return g == f })
+}
+
+// candidates are the files under the names of a source, oldest first: dated siblings,
+// path.N to path.1, path.
+func (t *tailer) candidates(s *source) ([]candidate, error) {
+	var out []candidate
+	gz := 0
+	look := func(path string) error {
+		st, err := statPath(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && st.regular && !matchAny(s.exclude, path) {
+			out = append(out, candidate{path, st})
+		}
+		return err
+	}
+	for n := 1; n <= maxRotated; n++ {
+		path := s.path + "." + strconv.Itoa(n)
+		had := len(out)
+		if err := look(path); err != nil {
+			return nil, err
+		}
+		if len(out) == had {
+			if _, err := os.Lstat(path + ".gz"); err != nil {
+				break
+			}
+			gz++
+		}
+	}
+	if gz > s.compressed {
+		t.m.gz.Add(float64(gz - s.compressed))
+		s.compressed = gz
+	}
+	slices.Reverse(out)
+	numbered := out
+	out = nil
+	for _, path := range s.dated {
+		if err := look(path); err != nil {
+			return nil, err
+		}
+	}
+	out = append(out, numbered...)
+	err := look(s.path)
+	return out, err
+}
+
+func (t *tailer) sourceTrouble(s *source, err error) {
+	t.m.openErrs.Inc()
+	if exhausted(err) {
+		if !t.noFD {
+			t.noFD = true
+			t.log.Error("no more file descriptors, files wait", "open", t.nFD, "err", err)
+		}
+		return
+	}
+	if s.problem != err.Error() {
+		s.problem = err.Error()
+		t.log.Error("cannot follow file", "path", s.path, "err", err)
+	}
+}
+
+func exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
+
+// open begins to follow the file under path, where its record says or from its start.
+func (t *tailer) open(s *source, path string) *file {
+	fd, st, err := openFile(path)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.sourceTrouble(s, err)
+		}
+		return nil
+	}
+	if known := t.files[st.devino]; known != nil { // moved here since it was looked for
+		_ = unix.Close(fd)
+		return nil
+	}
+	s.problem, s.opened, t.noFD = "", true, false
+	t.m.opened.Inc()
+	t.nFD++
+	f := t.resumeFile(s, fd, st, path)
+	f.seen, f.grew = t.now, t.now
+	s.files = append(s.files, f)
+	t.files[f.id] = f
+	if d, ok := t.departed[s.name]; ok {
+		d.opened = true
+		t.departed[s.name] = d
+	}
+	if !f.durable {
+		t.save()
+	}
+	return f
+}
+
+func (t *tailer) resumeFile(s *source, fd int, st stat, path string) *file {
+	at := position{Path: path, Dev: st.dev, Ino: st.ino, Birth: st.birth, Seen: t.now.UnixNano()}
+	rec, ok := t.resume[st.key()]
+	if !ok {
+		f := newFile(s, fd, st, path, at, -1)
+		f.durable = st.birth != 0 // else its generation is the moment we saw it, to be stored first
+		return f
+	}
+	delete(t.resume, st.key())
+	at.Seen, at.Cuts, at.Offset, at.Marker = rec.Seen, rec.Cuts, rec.Offset, rec.Marker
+	f := newFile(s, fd, st, path, at, rec.Offset)
+	same, err := f.load()
+	if err == nil && (!same || marker(f.before[:f.prior]) != rec.Marker) {
+		t.m.truncated.Inc()
+		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", rec.Offset, "size", st.size)
+		at.Cuts, at.Offset, at.Marker = at.Cuts+1, 0, 0
+		return newFile(s, fd, st, path, at, -1)
+	}
+	f.durable = true
+	f.mid = f.prior > 0 && f.before[f.prior-1] != '\n'
+	return f
+}
+
+// reopen takes up a closed file that has grown.
+func (t *tailer) reopen(f *file) {
+	fd, st, err := openFile(f.path)
+	if err != nil {
+		t.sourceTrouble(f.src, err)
+		return
+	}
+	if st.key() != f.key || st.devino != f.id {
+		_ = unix.Close(fd)
+		return
+	}
+	t.nFD++
+	f.fd, f.eof, f.drained = fd, false, false
+}
+
+// close gives the descriptor back.
+func (t *tailer) close(f *file) {
+	if f.watch != 0 {
+		t.watch.remove(f.watch)
+		delete(t.armed, f.watch)
+		f.watch = 0
+	}
+	if f.fd >= 0 {
+		_ = unix.Close(f.fd)
+		f.fd = -1
+		t.nFD--
+	}
+	if cap(f.carry) > 0 {
+		t.drop(f)
+	}
+}
+
+// changed tells whether another file than the known one is under the source's path, and
+// has the known one read if it grew.
+func (t *tailer) changed(s *source) bool {
+	if s.path == "" || s.live == nil {
+		return s.path != ""
+	}
+	st, err := statPath(s.path)
+	if err != nil || st.devino != s.live.id || st.key() != s.live.key {
+		return true
+	}
+	f := s.live
+	f.size, f.seen = st.size, t.now
+	return f.fd < 0 && st.size != f.end
+}
+
+func (t *tailer) vanished(s *source) bool {
+	_, err := statPath(s.path)
+	return errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,177 @@
+package shipper
+
+import (
+	"slices"
+	"time"
+)
+
+// shed gives the memory of unfinished lines back: files that are not being read go back
+// to where their oldest line begins. Lines of the other stream in between are then
+// sent again, under the same ids.
+func (t *tailer) shed() {
+	for _, f := range t.files {
+		if f.queued || f.fd < 0 {
+			continue
+		}
+		back := f.lineStart()
+		here := true
+		for _, j := range f.src.joins {
+			here = here && (len(j.holds) == 0 || len(j.holds) == 1 && j.holds[0].file == f && !j.more)
+		}
+		for _, j := range f.src.joins {
+			if here && len(j.holds) == 1 {
+				back = min(back, j.holds[0].offset)
+				j.holds = j.holds[:0]
+				t.buffered -= int64(cap(j.message))
+				j.message = nil
+			}
+		}
+		t.rewind(f, back)
+		if t.buffered <= maxHeld/2 {
+			return
+		}
+	}
+}
+
+// lookAt reads what grew of a source's files and closes what is finished.
+func (t *tailer) lookAt(s *source) {
+	for _, f := range slices.Clone(s.files) {
+		if f.fd >= 0 {
+			if f != s.live {
+				if st, err := statOpen(f.fd); err == nil {
+					f.size = st.size
+					if st.links == 0 && f.deleted.IsZero() {
+						f.deleted = t.now
+					}
+				}
+			}
+			if f.size != f.end || !f.eof {
+				t.enqueue(f)
+			} else if cap(f.carry) > 0 && t.now.Sub(f.grew) > 5*time.Second && f == s.live {
+				t.rewind(f, f.lineStart())
+			}
+		}
+		t.settle(f)
+	}
+}
+
+// rewind gives the buffer of an unfinished line back and has f read from an earlier
+// position when it grows.
+func (t *tailer) rewind(f *file, to int64) {
+	t.drop(f)
+	if to == f.read {
+		return
+	}
+	f.read = to
+	if ok, err := f.load(); err != nil || !ok {
+		f.prior = 0
+	}
+}
+
+// settle closes f when nothing more will come of it, or when it was kept for long
+// enough after it was deleted.
+func (t *tailer) settle(f *file) {
+	s := f.src
+	if f.fd < 0 {
+		t.settleClosed(f)
+		return
+	}
+	if !f.deleted.IsZero() && t.now.Sub(f.deleted) >= t.cfg.HoldDeleted.D() {
+		t.giveUp(f)
+		return
+	}
+	if !f.eof || f.size > f.end || !t.over(f) || t.cur == nil {
+		return
+	}
+	if f.read < f.end { // the unfinished line was given back
+		t.enqueue(f)
+		return
+	}
+	if !s.after(f) || !s.docker {
+		t.flush(f) // no end will come of what is unfinished
+	}
+	committed, underWay := f.mark()
+	if len(f.carry) > 0 || s.holds(f) || underWay || committed != f.read || len(t.cur.pushes) > 0 {
+		return
+	}
+	if f == s.live && !s.gone {
+		if f.stored == committed {
+			t.close(f) // an exited container's: opened again when it grows
+		}
+		return
+	}
+	t.close(f)
+	if !f.deleted.IsZero() {
+		t.finished(f)
+	}
+}
+
+// over tells whether a file that was read to its end will not grow any more.
+func (t *tailer) over(f *file) bool {
+	s, still := f.src, t.now.Sub(f.grew)
+	switch {
+	case s.docker && s.after(f): // dockerd never goes back to a rotated file
+		return f.drained
+	case s.kind == kindDocker && (s.gone || !s.running):
+		return still >= 2*t.cfg.Poll.D()
+	case f == s.live:
+		return false
+	}
+	return still >= min(quiet, t.cfg.HoldDeleted.D())
+}
+
+// settleClosed forgets a closed file that has no name any more.
+func (t *tailer) settleClosed(f *file) {
+	if f == f.src.live || t.now.Sub(f.seen) < 3*t.cfg.Scan.D()+t.cfg.Poll.D() {
+		return
+	}
+	t.finished(f)
+}
+
+// finished forgets a file and its record.
+func (t *tailer) finished(f *file) {
+	f.finished = true
+	f.src.files = remove(f.src.files, f)
+	if f.src.live == f {
+		f.src.live = nil
+	}
+	if t.files[f.id] == f {
+		delete(t.files, f.id)
+	}
+	t.later = append(t.later, record{bucket: bucketFiles, key: f.key})
+}
+
+// giveUp closes a deleted file with what is unread in it.
+func (t *tailer) giveUp(f *file) {
+	if t.cur == nil {
+		return
+	}
+	t.flush(f)
+	if lost := f.size - f.read; lost > 0 {
+		t.m.givenFiles.Inc()
+		t.m.givenBytes.Add(float64(lost))
+		t.log.Error("deleted file given up with bytes unread", "path", f.path, "bytes", lost, "held", t.now.Sub(f.deleted).Round(time.Second))
+	}
+	t.close(f)
+	t.finished(f)
+}
+
+// sweep deletes the records of files that were not found for long.
+func (t *tailer) sweep() {
+	t.swept = t.now
+	if t.now.Sub(t.started) < time.Hour {
+		return
+	}
+	var gone []record
+	for key, p := range t.resume {
+		if t.now.Sub(time.Unix(p.Stored, 0)) < forget {
+			continue
+		}
+		if st, err := statPath(p.Path); err == nil && st.key() == key {
+			continue
+		}
+		gone = append(gone, record{bucket: bucketFiles, key: key})
+		delete(t.resume, key)
+	}
+	t.later = append(t.later, gone...)
+}
