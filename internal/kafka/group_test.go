@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -546,5 +548,109 @@ func commitOffset(t testing.TB, addrs []string, group, topic string, offset int6
 	resp, err := req.RequestWith(t.Context(), cl)
 	if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
 		t.Fatalf("commit: %v, %v", err, resp)
+	}
+}
+
+// Records that retention deletes while the handler is slow are counted and told as
+// well: what was seen and what was lost add up.
+func TestGapWhileReadingIsTold(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	c := clusterAt(t, k.ListenAddrs()...)
+	fill(t, c, "logs", 1, 5000)
+	r := newRecorder(t)
+	release := make(chan struct{})
+	r.batch = func(ctx context.Context, c *Claim, records []Record) {
+		<-release
+		c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+	}
+	o := groupOptions("logs")
+	o.Buffer = 64 << 10
+	g, leave := join(t, c, o, r)
+	paused := func() bool {
+		owned := g.owned()
+		if len(owned) == 0 {
+			return false
+		}
+		owned[0].mu.Lock()
+		defer owned[0].mu.Unlock()
+		return owned[0].paused
+	}
+	eventually(t, "a pause", paused)
+	time.Sleep(300 * time.Millisecond) // the fetch that was under way
+	deleteRecords(t, k.ListenAddrs(), "logs", 4500)
+	close(release)
+	eventually(t, "the last record", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.values["logs/0/4999"] > 0
+	})
+	leave()
+	if gap := value(t, c, "sluice_kafka_gap_records_total"); gap == 0 || int(gap)+r.seen() != 5000 {
+		t.Errorf("gap of %v records, %d seen, want 5000 in all", gap, r.seen())
+	}
+}
+
+// A member that was expelled commits nothing of what it still had, and reads it again.
+func TestLostCommitsNothing(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	c := clusterAt(t, k.ListenAddrs()...)
+	fill(t, c, "logs", 1, 100)
+	r := newRecorder(t)
+	var first atomic.Pointer[Claim]
+	r.batch = func(ctx context.Context, c *Claim, records []Record) {
+		if first.CompareAndSwap(nil, c) {
+			return
+		}
+		c.DoneAll(0, 50)
+	}
+	_, leave := join(t, c, groupOptions("logs"), r)
+	eventually(t, "the records", func() bool { return r.seen() == 100 })
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.UnknownMemberID})
+	eventually(t, "the loss", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.lost) == 1
+	})
+	first.Load().DoneAll(0, 100)
+	first.Load().look()
+	eventually(t, "the second reading", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.values["logs/0/0"] == 2
+	})
+	leave()
+	if got := committed(t, k.ListenAddrs(), "g", "logs", 1)[0]; got != 50 {
+		t.Errorf("committed %d, want the 50 of the second reading", got)
+	}
+}
+
+// The lag is what is not finished, as metric and in the status, also while nothing is
+// fetched.
+func TestLag(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	c := clusterAt(t, k.ListenAddrs()...)
+	fill(t, c, "logs", 1, 1000)
+	r := newRecorder(t)
+	r.batch = func(ctx context.Context, c *Claim, records []Record) {
+		c.DoneAll(0, 10)
+		<-ctx.Done()
+	}
+	o := groupOptions("logs")
+	o.Buffer = 64 << 10
+	g, leave := join(t, c, o, r)
+	eventually(t, "a lag of 990", func() bool { return value(t, c, "sluice_kafka_lag") == 990 })
+	fill(t, c, "logs", 1, 500)
+	eventually(t, "a lag of 1490 while paused", func() bool { return value(t, c, "sluice_kafka_lag") == 1490 })
+	deleteRecords(t, k.ListenAddrs(), "logs", 1200)
+	eventually(t, "a lag of 300 after a deletion", func() bool { return value(t, c, "sluice_kafka_lag") == 300 })
+	if got := fmt.Sprintf("%+v", g.Status()); !strings.Contains(got, "Mark:10 End:1500 Lag:300") {
+		t.Errorf("status = %s, want mark 10, end 1500, lag 300", got)
+	}
+	leave()
+	if got := value(t, c, "sluice_kafka_lag"); got != 0 {
+		t.Errorf("lag of a partition given up = %v, want none", got)
 	}
 }

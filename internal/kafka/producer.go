@@ -58,7 +58,8 @@ type Producer struct {
 	sender *sender
 	scout  *scout
 	outbox *outbox
-	flush  func() // Flush; a method value made once
+	busy   atomic.Int32 // partitions with a batch under way
+	full   func()       // what to do when the budget is used up; a method value made once
 }
 
 type topic struct {
@@ -112,7 +113,7 @@ func NewProducer(ctx context.Context, c *Cluster, o ProducerOptions) (*Producer,
 		p.budget = &o.Memory.budget
 	}
 	p.topics.Store(&map[string]*topic{})
-	p.flush = p.Flush
+	p.full = p.unlinger
 	p.outbox = newOutbox(p)
 	p.scout = newScout(p)
 	p.sender = newSender(p)
@@ -172,7 +173,7 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 	}
 	part := p.partition(topic, partition)
 	size := wireSize(&r)
-	if err := p.budget.take(ctx, p.dialer.ctx.Done(), size+heldOverhead, p.flush); err != nil {
+	if err := p.budget.take(ctx, p.dialer.ctx.Done(), size+heldOverhead, p.full); err != nil {
 		return err
 	}
 	p.held.Add(size + heldOverhead)
@@ -320,6 +321,14 @@ func (p *Producer) Partitions(ctx context.Context, name string) (int32, error) {
 
 // Flush sends what is held now without lingering. It does not wait.
 func (p *Producer) Flush() { p.sender.inbox.flushAll() }
+
+// unlinger sends what lingers if it is all that fills the buffer. While something is
+// under way, there will be room, and batches had better get full.
+func (p *Producer) unlinger() {
+	if p.busy.Load() == 0 {
+		p.Flush()
+	}
+}
 
 // InFlight is the memory of the records that have had no callback, in bytes.
 func (p *Producer) InFlight() int64 { return p.held.Load() }

@@ -206,6 +206,7 @@ func (s *sender) next(p *partition) {
 	} else if p.head = p.take(s.p.linger.Load() > 0); p.head == nil {
 		return
 	}
+	s.p.busy.Add(1)
 	s.dispatch(p)
 }
 
@@ -266,6 +267,7 @@ func (s *sender) drop(p *partition, why error) {
 			} else if p.head = p.take(true); p.head == nil {
 				return
 			}
+			s.p.busy.Add(1)
 		}
 		s.finish(p, finished{b: p.head, offset: -1, err: why, code: "aborted"})
 	}
@@ -434,6 +436,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 
 func (s *sender) finish(p *partition, f finished) {
 	p.head, p.failed = nil, 0
+	s.p.busy.Add(-1)
 	s.p.outbox.put(f)
 }
 
