@@ -119,7 +119,6 @@ type running struct {
 	st   *admin.State
 	kill context.CancelFunc
 	done chan error
-	log  *strings.Builder
 }
 
 func (w *world) start() *running {

@@ -1,3 +1,5 @@
+//go:build e2e
+
 package indexer
 
 import (
@@ -7,23 +9,24 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/test/servers"
 )
 
-// TestRealElasticsearch installs the templates on the Elasticsearch at
-// $SLUICE_TEST_ELASTICSEARCH (test/servers starts one) and indexes the golden records:
-// its answers are what estest's are made after.
+// TestRealElasticsearch installs the templates on a real Elasticsearch and indexes the
+// golden records: its answers are what estest's are made after.
 func TestRealElasticsearch(t *testing.T) {
-	url := os.Getenv("SLUICE_TEST_ELASTICSEARCH")
-	if url == "" {
-		t.Skip("SLUICE_TEST_ELASTICSEARCH is not set")
+	es, err := servers.StartElasticsearch(t.Context(), t.TempDir(), servers.ElasticsearchOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer es.Kill()
+	url := es.URL
 	o := (&world{}).output("online", url)
 	prefix := fmt.Sprintf("sluice-real%d-", time.Now().UnixNano())
 	o.Index = prefix + "{yyyy.MM.dd}"

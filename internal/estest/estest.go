@@ -230,7 +230,7 @@ func read(r *http.Request) (*Request, error) {
 		return nil, err
 	}
 	if len(body) == 0 || body[len(body)-1] != '\n' {
-		return nil, fmt.Errorf("The bulk request must be terminated by a newline [\\n]")
+		return nil, fmt.Errorf("the bulk request must be terminated by a newline [\\n]")
 	}
 	req := &Request{Bytes: len(body)}
 	lines := bufio.NewReaderSize(bytes.NewReader(body), 64<<10)
@@ -246,7 +246,7 @@ func read(r *http.Request) (*Request, error) {
 			}
 		}
 		if err := json.Unmarshal(line, &action); err != nil || action.Create == nil {
-			return nil, fmt.Errorf("Malformed action/metadata line %q", line)
+			return nil, fmt.Errorf("malformed action/metadata line %q", line)
 		}
 		source, err := lines.ReadBytes('\n')
 		if err != nil {
