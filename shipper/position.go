@@ -11,6 +11,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // position is what is remembered of a file: up to where its lines are acknowledged, and
@@ -68,7 +69,7 @@ func openPositions(path string) (p *positions, all map[string]map[string][]byte,
 	if err == nil {
 		return p, all, nil, nil
 	}
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, nil, nil, fmt.Errorf("open positions %s: another process uses it", path)
 	}
 	if errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {

@@ -141,11 +141,10 @@ type sender struct {
 }
 
 type refusal struct {
-	rec    kafka.Record
-	tag    kafka.Tag
-	err    error
-	again  time.Time
-	source *source
+	rec   kafka.Record
+	tag   kafka.Tag
+	err   error
+	again time.Time
 }
 
 func newSender(p producer, topic, by string, every int, m *meters) *sender {

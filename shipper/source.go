@@ -146,16 +146,6 @@ func (s *source) holds(f *file) bool {
 	return false
 }
 
-// joining tells whether any line is unfinished.
-func (s *source) joining() bool {
-	for _, j := range s.joins {
-		if len(j.holds) > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // next is the file to be read before all others: the oldest that may have unread
 // bytes and for which no later one may be read yet.
 func (s *source) next() *file {

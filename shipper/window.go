@@ -42,10 +42,3 @@ func (w *window) done(seq int64) int64 {
 }
 
 func (w *window) empty() bool { return w.base == w.next }
-
-// release gives the memory of an empty window back.
-func (w *window) release() {
-	if w.empty() {
-		w.ring = nil
-	}
-}
