@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e loadtest peers demo servers
+.PHONY: help build test race bench lint e2e page loadtest peers demo servers
 
 help: ## this text
 	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,11 +24,15 @@ bench: ## benchmarks
 lint: ## gofmt, go vet, staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
-	$(GO) vet -tags e2e ./test/...
+	$(GO) vet -tags e2e,page ./...
 	$(GO) run $(STATICCHECK) ./...
 
 e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
-	$(GO) test -tags e2e -count=1 -timeout 40m ./test/...
+	$(GO) test -tags e2e -count=1 -timeout 40m -p 1 ./test/...
+	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -run '^TestReal' ./internal/kafka ./indexer
+
+page: ## the search page in headless Chromium (Debian: chromium)
+	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
 
 loadtest: build ## measure every stage and break things, on real servers; some ten minutes
 	./bin/sluice loadtest run --quick --report bin/loadtest/run
