@@ -59,7 +59,7 @@ type visit struct {
 func newVisit(n int) *visit {
 	v := &visit{
 		n: n, item: rand.IntN(9000) + 1000, ms: 3 + int(rand.ExpFloat64()*60), status: 200,
-		user:  []string{"ada", "grace", "linus", "margaret", "ken", "李雷"}[rand.IntN(6)],
+		user:  []string{"ada", "grace", "linus", "margaret", "ken", "zoë"}[rand.IntN(6)],
 		ip:    fmt.Sprintf("10.2.%d.%d", rand.IntN(4), rand.IntN(250)+1),
 		trace: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()),
 	}
