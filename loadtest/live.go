@@ -240,9 +240,7 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 			out.Stops[name] = err.Error()
 			continue
 		}
-		for _, p := range Check(g.Role, f) {
-			out.Counters = append(out.Counters, p)
-		}
+		out.Counters = append(out.Counters, Check(g.Role, f)...)
 		for _, loss := range Losses(f) {
 			out.Losses = append(out.Losses, name+": "+loss)
 		}

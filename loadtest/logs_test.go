@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -137,7 +138,9 @@ func TestContainersComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	client := http.Client{Transport: &http.Transport{Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", d.Socket) }}}
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", d.Socket)
+	}}}
 	events, err := client.Get("http://docker/v1.41/events")
 	if err != nil {
 		t.Fatal(err)

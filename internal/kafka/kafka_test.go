@@ -79,7 +79,6 @@ type sink struct {
 	acked   int
 	refused []error
 	offsets map[string]int64 // next offset expected at least
-	results []string
 }
 
 func newSink(t testing.TB) *sink {
