@@ -120,6 +120,7 @@ func (l *Live) Start(ctx context.Context) error {
 	if err := l.input(dir); err != nil {
 		return err
 	}
+	l.Plan.Refresh = "1s"
 	if l.Plan.Target == "" {
 		l.Plan.Target = l.Site.Elastic()
 		if err := l.Site.Setup(ctx, l.Plan); err != nil {

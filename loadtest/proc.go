@@ -147,17 +147,14 @@ func (p *Proc) Signal(sig syscall.Signal) {
 
 // Usage is what it took so far.
 func (p *Proc) Usage() Usage {
-	if p.cmd != nil && !p.Running() {
-		p.over()
-	}
-	u := p.past
 	if p.pid != 0 {
 		if now, ok := usageOf(p.pid); ok {
-			u.CPU += now.CPU
-			u.PeakRSS = max(u.PeakRSS, now.PeakRSS)
+			return Usage{p.past.CPU + now.CPU, max(p.past.PeakRSS, now.PeakRSS)}
 		}
+		<-p.ended // /proc has it no more, so it is being reaped
+		p.over()
 	}
-	return u
+	return p.past
 }
 
 // sample keeps the peak of memory, which is gone with the program: what wait4 tells

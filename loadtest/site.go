@@ -168,7 +168,8 @@ type Plan struct {
 	BatchBytes  string // likewise
 	BulkBytes   string
 	BulkCount   int
-	Gzip        int // of bulk bodies; -1: the default
+	Refresh     string // of indices; empty: 10s
+	Gzip        int    // of bulk bodies; -1: the default
 	PartitionBy string
 	Extra       map[string]string // YAML added to a role's part, by role
 }
@@ -227,7 +228,7 @@ func (s *Site) config(role string, p *Plan) string {
 		if p.BulkCount > 0 {
 			bulk += fmt.Sprintf(", count: %d", p.BulkCount)
 		}
-		put("      bulk: {%s}\n      template: {replicas: 0, refresh_interval: 1s}", bulk)
+		put("      bulk: {%s}\n      template: {replicas: 0, refresh_interval: %s}", bulk, orElse(p.Refresh, "10s"))
 	}
 	if produce != "" {
 		put("  produce: {%s}", strings.TrimPrefix(produce, ", "))
