@@ -28,7 +28,7 @@ indexer, after an update of sluice, and after a change of an output's index or t
 		if err != nil {
 			return err
 		}
-		return indexer.Setup(cmd.Context(), cfg, newLog(cfg.Log, cmd.ErrOrStderr()), cmd.OutOrStdout())
+		return indexer.Setup(cmd.Context(), cfg, cmd.OutOrStdout())
 	})
 	return cmd
 }

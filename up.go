@@ -90,7 +90,7 @@ func (u *up) run(cmd *cobra.Command) (err error) {
 		cfg.Kafka[name] = kafka
 	}
 	var installed strings.Builder
-	if err := indexer.Setup(ctx, cfg, log, &installed); err != nil {
+	if err := indexer.Setup(ctx, cfg, &installed); err != nil {
 		return fmt.Errorf("%w\n%s", err, installed.String())
 	}
 	fmt.Fprintf(out, "sluice %s is up\n\n  search   %s\n", version().Version, store.URL())

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,27 +33,38 @@ const (
 // writes to out what it changed. It may be run as often as one likes: what is there and
 // the same is left alone, and sluice@custom is never changed. A cluster without index
 // lifecycle management is told of and gets the rest.
-func Setup(ctx context.Context, cfg *config.Config, log *slog.Logger, out io.Writer) error {
+func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	var errs []error
 	for i := range cfg.Indexer.Outputs {
 		o := &cfg.Indexer.Outputs[i]
-		s := setup{output: o, out: out}
+		s := setup{output: o, beside: beside(cfg.Indexer.Outputs, o), out: out}
 		if err := s.run(ctx); err != nil {
-			log.Error("setup", "output", o.Name, "error", err)
 			errs = append(errs, fmt.Errorf("output %s: %w", o.Name, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// beside is the outputs that have a host in common with o, itself included: they are
+// one cluster, and share what is installed there.
+func beside(outputs []config.Output, o *config.Output) (same []config.Output) {
+	for _, other := range outputs {
+		if slices.ContainsFunc(other.Elasticsearch.Hosts, func(h string) bool { return slices.Contains(o.Elasticsearch.Hosts, h) }) {
+			same = append(same, other)
+		}
+	}
+	return same
+}
+
 type setup struct {
 	output *config.Output
+	beside []config.Output // on the same cluster, the output included
 	out    io.Writer
 	client *elasticsearch.Client
 }
 
 func (s *setup) run(ctx context.Context) error {
-	pattern, err := newPattern(s.output.Index)
+	patterns, err := s.patterns()
 	if err != nil {
 		return err
 	}
@@ -85,8 +96,22 @@ func (s *setup) run(ctx context.Context) error {
 		return err
 	}
 	template := embedded("index")
-	template["index_patterns"] = []any{pattern.wildcard()}
+	template["index_patterns"] = patterns
 	return s.install(ctx, "index template", "/_index_template/"+nameTemplate, template)
+}
+
+// patterns are those of the indices that the index template is for, each once.
+func (s *setup) patterns() (out []any, err error) {
+	for _, o := range s.beside {
+		p, err := newPattern(o.Index)
+		if err != nil {
+			return nil, err
+		}
+		if w := p.wildcard(); !slices.Contains(out, any(w)) {
+			out = append(out, w)
+		}
+	}
+	return out, nil
 }
 
 // policy installs the lifecycle policy; it reports false where the cluster has none.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func TestSetup(t *testing.T) {
 	run := func(want string) {
 		t.Helper()
 		var out bytes.Buffer
-		if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+		if err := Setup(context.Background(), cfg, &out); err != nil {
 			t.Fatal(err)
 		}
 		if got := out.String(); got != want {
@@ -78,7 +77,7 @@ func TestSetupWithoutLifecycle(t *testing.T) {
 	es.Without("/_ilm")
 	cfg := setupConfig(es)
 	var out bytes.Buffer
-	if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+	if err := Setup(context.Background(), cfg, &out); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); !strings.Contains(got, "lifecycle policy sluice: left out") || !strings.Contains(got, "index template sluice: created") {
@@ -94,9 +93,36 @@ func TestSetupTellsErrors(t *testing.T) {
 	es.Close()
 	cfg := setupConfig(es)
 	cfg.Indexer.Outputs[0].Elasticsearch.Timeout = config.Duration(time.Second)
-	err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &bytes.Buffer{})
+	err := Setup(context.Background(), cfg, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), "output online: GET /_ilm/policy/sluice") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Two outputs on one cluster share the template, which is for the indices of both.
+func TestSetupOfTwoOutputsOnOneCluster(t *testing.T) {
+	es, far := estest.New(), estest.New()
+	defer es.Close()
+	defer far.Close()
+	cfg := setupConfig(es)
+	second := cfg.Indexer.Outputs[0]
+	second.Name, second.Index = "audit", "audit-{yyyy.MM}"
+	third := second
+	third.Name, third.Index, third.Elasticsearch.Hosts = "far", "far-{yyyy}", []string{far.URL}
+	cfg.Indexer.Outputs = append(cfg.Indexer.Outputs, second, third)
+	for range 2 {
+		if err := Setup(context.Background(), cfg, &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := es.Put("/_index_template/sluice"); !strings.Contains(got, `"index_patterns":["sluice-*-*","audit-*"]`) {
+		t.Errorf("index template %s", got)
+	}
+	if puts := es.Counts().Puts; puts != 5 {
+		t.Errorf("%d puts, want 5", puts)
+	}
+	if got := far.Put("/_index_template/sluice"); !strings.Contains(got, `"index_patterns":["far-*"]`) {
+		t.Errorf("index template %s", got)
 	}
 }
 
