@@ -60,7 +60,7 @@ func render(template, topic, dc string) string {
 
 // withDC returns the record's headers, with label's dc header behind them if there is
 // none, and the data centre they name. Headers that have to be copied are cut from
-// free, which is allocated once a batch, for the left records of it, if at all.
+// free, which is allocated for many of the left records at once, if at all.
 func withDC(headers, label, free []kafka.Header, left int) (with []kafka.Header, dc []byte, rest []kafka.Header) {
 	for i := range headers {
 		if string(headers[i].Key) == string(dcKey) {
@@ -73,7 +73,7 @@ func withDC(headers, label, free []kafka.Header, left int) (with []kafka.Header,
 	}
 	n := len(headers) + 1
 	if len(free) < n {
-		free = make([]kafka.Header, n*left)
+		free = make([]kafka.Header, max(n, min(n*left, 1024))) // a record may have any number of headers
 	}
 	with = free[:n:n]
 	with[copy(with, headers)] = label[0]

@@ -86,6 +86,9 @@ func TestWithDC(t *testing.T) {
 	f("app=x", "app=x dc=dc1", "dc1")
 	f("app=x dc=dc2 y=", "app=x dc=dc2 y=", "dc2")
 	f("dc=", "dc=", "")
+	if with, _, rest := withDC(make([]kafka.Header, 10_000), label, nil, 4096); len(with) != 10_001 || len(rest) > 1024 {
+		t.Errorf("a record of 10,000 headers has %d, and %d are free", len(with), len(rest))
+	}
 }
 
 func BenchmarkWithDC(b *testing.B) {
