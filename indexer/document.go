@@ -37,6 +37,25 @@ type encoder struct {
 	doubt  int // times in lines that were not believed
 }
 
+// shed lets go of memory that a large record has taken: there is an encoder for each
+// partition.
+func (e *encoder) shed() {
+	for _, b := range []*[]byte{&e.clean, &e.extra, &e.line, &e.parser.text, &e.parser.pairs, &e.parser.app} {
+		if cap(*b) > chunkBytes {
+			*b = nil
+		}
+	}
+	for _, s := range []*scanner{&e.scan, &e.inner, &e.parser.scan} {
+		clear(s.members[:cap(s.members)]) // they hold the record
+		if cap(s.members) > maxMembers {
+			s.members = nil
+		}
+		if cap(s.keys) > 4*maxMembers {
+			s.keys = nil
+		}
+	}
+}
+
 // event is a record as its codec reads it. Slices are insides of JSON strings.
 type event struct {
 	id       []byte
@@ -47,12 +66,12 @@ type event struct {
 	extra    []byte   // rendered members, each behind a comma
 	dataset  []byte   // event.dataset to be added
 	original []byte   // the line, where message is not it
+	keep     bool     // the original whether asked for or not: the document does not hold all of it
 	facts    facts
 	parsed   bool // facts are set: the codec was the parser
 }
 
-// append appends the lines of a record from a topic. The index is returned for those
-// who need its name.
+// append appends the lines of a record from a topic.
 func (e *encoder) append(dst []byte, r *kafka.Record, codec, topic string, partition int32) []byte {
 	var ev event
 	switch codec {
@@ -263,7 +282,7 @@ func (e *encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, pa
 	if ev.id != nil {
 		dst = append(dst, ev.id...)
 	} else {
-		dst = appendPlaceID(dst, topic, partition, r.Offset)
+		dst = appendPlaceID(dst, topic, partition, r)
 	}
 	dst = append(dst, `"}}`+"\n"+`{"@timestamp":"`...)
 	dst = schemas.AppendTime(dst, at)
@@ -399,7 +418,7 @@ func (e *encoder) appendEvent(dst []byte, ev *event, at time.Time, has held) []b
 		comma()
 		dst = append(append(append(dst, `"ingested":"`...), e.now...), '"')
 	}
-	if e.original && !has.original && !ev.absent {
+	if (e.original || ev.keep) && !has.original && !ev.absent {
 		original := ev.original
 		if original == nil {
 			original = ev.message

@@ -70,6 +70,11 @@ var goldenRecords = []struct {
 	{"syslog 5424", "syslog", `<165>1 2026-11-21T08:57:47.123Z web1 app 123 ID47 [ex@1 a="b" c="d\"e"][two] text`, ""},
 	{"syslog 3164", "syslog", "<34>Nov 21 08:57:47 web1 su[77]: 'su root' failed\n", ""},
 	{"syslog without priority and host", "syslog", `Nov 21 08:57:47 cron[1]: x`, ""},
+	{"syslog 5424 with escapes that are none", "syslog", `<165>1 - web1 app - - [x p="C:\é \] \\"] text`, ""},
+	{"syslog 5424 without priority, with what has no field", "syslog", `1 2026-11-21T08:57:47.123Z web1 app - ID47 [ex@1 a="b"] text`, ""},
+	{"syslog with a pid that is no number", "syslog", `<34>Nov 21 08:57:47 web1 java[main-1]: x`, ""},
+	{"syslog with a name twice", "syslog", `<34>1 - web1 app - - [x a="1" a="2"] text`, ""},
+	{"syslog with a time not believed", "syslog", `<34>1 2031-11-21T08:57:47Z web1 app - - - text`, ""},
 	{"syslog that is none", "syslog", `hello`, ""},
 }
 

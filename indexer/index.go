@@ -7,6 +7,10 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/sluicelog/sluice/internal/kafka"
 )
 
 // pattern is how the index of an event is called, such as sluice-{dataset}-{yyyy.MM.dd}.
@@ -111,9 +115,12 @@ func (p *pattern) name(hours int64, dc, dataset, app string) string {
 	return cut(b.String(), 255)
 }
 
+// maxField is how much of a field's value stands in an index name, in bytes.
+const maxField = 100
+
 // legal is a field's value as a part of an index name; an empty one is "none".
 func legal(s string) string {
-	s = strings.Trim(clean(cut(s, 100)), "-_+.")
+	s = strings.Trim(clean(cut(s, maxField)), "-_+.")
 	if s == "" {
 		return "none"
 	}
@@ -152,10 +159,12 @@ type nameKey struct {
 	dc, dataset, app string
 }
 
-// maxNames bounds the memory: beyond it all are forgotten.
-const maxNames = 4096
+// maxNames bounds the memory, some 300 KB for each partition: beyond it all are forgotten.
+const maxNames = 512
 
 func (n *names) of(t time.Time, dc, dataset, app []byte) string {
+	const most = maxField + utf8.UTFMax // of a longer one the rest is in no name
+	dc, dataset, app = cutBytes(dc, most), cutBytes(dataset, most), cutBytes(app, most)
 	hours := t.Unix() / 3600
 	if s, ok := n.known[nameKey{hours, string(dc), string(dataset), string(app)}]; ok {
 		return s
@@ -169,9 +178,12 @@ func (n *names) of(t time.Time, dc, dataset, app []byte) string {
 	return s
 }
 
-// appendPlaceID appends the id of an event that brought none: where it stands in Kafka.
-func appendPlaceID(dst []byte, topic string, partition int32, offset int64) []byte {
+// appendPlaceID appends the id of an event that brought none: where it stands in Kafka,
+// and a hash of its time and value, since other events stand at the same place once the
+// topic was made again, and in another cluster's topic of that name.
+func appendPlaceID(dst []byte, topic string, partition int32, r *kafka.Record) []byte {
 	dst = append(append(dst, topic...), '-')
 	dst = append(strconv.AppendInt(dst, int64(partition), 10), '-')
-	return strconv.AppendInt(dst, offset, 10)
+	dst = append(strconv.AppendInt(dst, r.Offset, 10), '-')
+	return strconv.AppendUint(dst, xxh3.HashSeed(r.Value, uint64(r.Time.UnixNano())), 36)
 }

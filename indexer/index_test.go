@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluicelog/sluice/internal/kafka"
 )
 
 func TestIndexName(t *testing.T) {
@@ -48,4 +50,21 @@ func TestIndexName(t *testing.T) {
 	bad("l-{}", "{} is none of")
 	bad("Logs-{yyyy}", "capitals")
 	bad("a b-{yyyy}", "capitals")
+}
+
+// The same record gets the same id, another one another, also when it stands at the
+// same place: of the topic made again, or of another cluster's.
+func TestPlaceID(t *testing.T) {
+	id := func(offset int64, at time.Time, value string) string {
+		return string(appendPlaceID(nil, "logs", 3, &kafka.Record{Offset: offset, Time: at, Value: []byte(value)}))
+	}
+	one := id(42, readTime, "a")
+	if !strings.HasPrefix(one, "logs-3-42-") || one != id(42, readTime, "a") {
+		t.Errorf("id %s, then %s", one, id(42, readTime, "a"))
+	}
+	for _, other := range []string{id(43, readTime, "a"), id(42, readTime.Add(time.Millisecond), "a"), id(42, readTime, "b")} {
+		if other == one {
+			t.Errorf("two records of the id %s", one)
+		}
+	}
 }

@@ -10,7 +10,8 @@ import (
 
 // readSyslog reads the value as a message of RFC 5424 or RFC 3164, with or without its
 // priority. The fields go to log.syslog, host, process; message is the text alone, as
-// syslog's own header is no part of what the program wrote.
+// syslog's own header is no part of what the program wrote. Where a part of the header
+// has no field to go to, the whole is kept in event.original.
 func (e *encoder) readSyslog(r *kafka.Record, ev *event) {
 	value := bytes.TrimRight(r.Value, "\r\n\x00")
 	m := value
@@ -31,6 +32,10 @@ func (e *encoder) readSyslog(r *kafka.Record, ev *event) {
 		ev.facts.time = t
 	} else if h.timed {
 		e.doubt++
+		ev.keep = true
+	}
+	if pri < 0 && len(h.msgID)+len(h.data) > 0 {
+		ev.keep = true
 	}
 	if pri >= 0 {
 		e.extra = append(e.extra, `,"log":{"level":"`...)
@@ -41,8 +46,10 @@ func (e *encoder) readSyslog(r *kafka.Record, ev *event) {
 		e.extra = append(e.extra, `}`...)
 		e.text("msgid", h.msgID)
 		if len(h.data) > 0 {
-			e.extra = appendData(append(e.extra, `,"structured_data":{`...), h.data)
+			var all bool
+			e.extra, all = appendData(append(e.extra, `,"structured_data":{`...), h.data)
 			e.extra = append(e.extra, '}')
+			ev.keep = ev.keep || !all
 		}
 		e.extra = append(e.extra, `}}`...)
 	}
@@ -53,8 +60,12 @@ func (e *encoder) readSyslog(r *kafka.Record, ev *event) {
 		e.extra = append(schemas.AppendString(append(e.extra, `,"process":{"name":"`...), h.program), '"')
 		if pid, err := strconv.ParseInt(string(h.pid), 10, 64); err == nil {
 			e.extra = strconv.AppendInt(append(e.extra, `,"pid":`...), pid, 10)
+		} else if len(h.pid) > 0 {
+			ev.keep = true
 		}
 		e.extra = append(e.extra, '}')
+	} else if len(h.pid) > 0 {
+		ev.keep = true
 	}
 	e.line = schemas.AppendString(e.line[:0], value)
 	whole := len(e.line)
@@ -142,8 +153,9 @@ func dataEnd(m []byte) int {
 
 // appendData appends the elements of structured data as members id: {name: value}. An
 // element whose id came before is left out, as are names that come twice; both are
-// forbidden by the RFC.
-func appendData(dst, data []byte) []byte {
+// forbidden by the RFC. It reports whether nothing was left out.
+func appendData(dst, data []byte) (_ []byte, all bool) {
+	all = true
 	seen := map[string]bool{}
 	for len(data) > 0 {
 		n := dataElementEnd(data)
@@ -151,6 +163,7 @@ func appendData(dst, data []byte) []byte {
 		data = data[n:]
 		id, params, _ := bytes.Cut(element, []byte(" "))
 		if seen[string(id)] {
+			all = false
 			continue
 		}
 		if len(seen) > 0 {
@@ -162,13 +175,16 @@ func appendData(dst, data []byte) []byte {
 		for len(params) > 0 {
 			name, rest, ok := bytes.Cut(bytes.TrimLeft(params, " "), []byte(`="`))
 			if !ok {
+				all = false
 				break
 			}
 			end := schemas.StringEnd(rest)
 			if end < 0 {
+				all = false
 				break
 			}
 			if params = rest[end+1:]; names[string(name)] {
+				all = false
 				continue
 			}
 			if len(names) > 0 {
@@ -180,7 +196,7 @@ func appendData(dst, data []byte) []byte {
 		}
 		dst = append(dst, '}')
 	}
-	return dst
+	return dst, all
 }
 
 // appendParam appends a value without the backslashes before quote, backslash and
@@ -191,11 +207,12 @@ func appendParam(dst, value []byte) []byte {
 		if n < 0 || n+1 == len(value) {
 			return schemas.AppendString(dst, value)
 		}
-		keep := n // the backslash goes
 		if c := value[n+1]; c != '"' && c != '\\' && c != ']' {
-			keep = n + 1
+			dst = schemas.AppendString(dst, value[:n+1]) // it is no escape
+			value = value[n+1:]
+			continue
 		}
-		dst = schemas.AppendString(dst, value[:keep])
+		dst = schemas.AppendString(dst, value[:n])
 		dst = schemas.AppendString(dst, value[n+1:n+2])
 		value = value[n+2:]
 	}
