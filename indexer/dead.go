@@ -35,6 +35,9 @@ const leastPart = 512
 // deadLetters writes to the dead-letter topic. A record is finished when the brokers
 // have stored its letter, not before. A letter that is too large for the topic is sent
 // in parts, each with its range of bytes, so nothing is lost.
+//
+// Letters that wait hold no bulk, so a topic that takes nothing holds up the partitions
+// of these letters alone. Their records are bounded by what the consumer holds.
 type deadLetters struct {
 	topic    string
 	output   string
@@ -42,35 +45,33 @@ type deadLetters struct {
 	fig      *figures
 	cluster  *kafka.Cluster
 	producer *kafka.Producer
-	ensure   sync.Once
 	retry    time.Duration // before a letter that the topic does not take is tried again
 
 	work sync.WaitGroup
-	wake chan struct{} // cap 1: refused has something
+	wake chan struct{} // cap 1: queue has something
 
-	mu      sync.Mutex
-	refused []refusedPart // guarded by mu
+	mu    sync.Mutex
+	queue []*deadBytes // to be sent, again or for the first time; guarded by mu
 }
 
 // letter is one event on its way to the topic.
 type letter struct {
-	claim     *claim
-	topic     string
-	partition int32
-	record    kafka.Record // with the letter's headers
-	reason    string
-	open      atomic.Int32 // parts not stored
+	claim    *claim
+	record   kafka.Record // as read
+	why      *refusal
+	index    string // it was to go to
+	id       string // its _id was to be
+	at       time.Time
+	headers  []kafka.Header // of the letter; made by run
+	open     atomic.Int32   // parts not stored
+	returned bool           // owned by close
 }
 
 // deadBytes is a part of a letter; it is the tag's owner.
 type deadBytes struct {
 	*letter
 	from, to int
-}
-
-type refusedPart struct {
-	part *deadBytes
-	err  error
+	err      error // why the topic did not take it; nil: not sent yet
 }
 
 func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, retry time.Duration, log *slog.Logger, fig *figures) (*deadLetters, error) {
@@ -80,60 +81,120 @@ func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.Produce
 	if d.producer, err = kafka.NewProducer(ctx, cluster, o); err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
-	d.work.Go(func() { d.mend(ctx) })
+	d.work.Go(func() { d.run(ctx) })
 	return d, nil
 }
 
-// write sends the event of an item; an error is that of ctx. lines are those of the
-// bulk body.
-func (d *deadLetters) write(ctx context.Context, it *item, why *refusal, lines []byte) error {
-	d.ensure.Do(func() {
-		if err := kafka.EnsureTopic(ctx, d.cluster, d.topic, 0, 0); err != nil && ctx.Err() == nil {
-			d.log.Error("the dead-letter topic cannot be made", "topic", d.topic, "error", err)
+// write sends the event of an item and does not wait. lines are those of the bulk body.
+func (d *deadLetters) write(it *item, why *refusal, lines []byte) {
+	l := &letter{claim: it.claim, record: it.record, why: why, at: time.Now()}
+	l.index, l.id = action(lines)
+	l.open.Store(1)
+	d.put(&deadBytes{letter: l, to: len(l.record.Value)})
+}
+
+func (d *deadLetters) put(b *deadBytes) {
+	d.mu.Lock()
+	d.queue = append(d.queue, b)
+	d.mu.Unlock()
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends what is in the queue. What the topic refused is sent again: in halves if it
+// was too large, else after a pause, for ever, until somebody mends the topic. Its
+// offsets are not committed.
+func (d *deadLetters) run(ctx context.Context) {
+	made := false
+	for {
+		select {
+		case <-d.wake:
+		case <-ctx.Done():
+			return
 		}
-	})
+		if !made {
+			made = true
+			if err := kafka.EnsureTopic(ctx, d.cluster, d.topic, 0, 0); err != nil && ctx.Err() == nil {
+				d.log.Error("the dead-letter topic cannot be made; events that belong there are not committed", "topic", d.topic, "error", err)
+			}
+		}
+		d.mu.Lock()
+		queue := d.queue
+		d.queue = nil
+		d.mu.Unlock()
+		waited := false
+		for i, b := range queue {
+			if b.err != nil && !waited && !b.divisible() {
+				d.log.Error("the dead-letter topic does not take an event; it is tried again and nothing behind it is committed",
+					"topic", d.topic, "from", b.claim.Topic(), "partition", b.claim.Partition(), "offset", b.record.Offset, "error", b.err)
+				pause(ctx, d.retry)
+				waited = true
+			}
+			if d.send(ctx, b) != nil { // it ends
+				d.mu.Lock()
+				d.queue = append(d.queue, queue[i:]...)
+				d.mu.Unlock()
+				return
+			}
+		}
+	}
+}
+
+// divisible reports whether halves are to be sent instead.
+func (b *deadBytes) divisible() bool {
+	return errors.Is(b.err, kafka.ErrTooLarge) && b.to-b.from > leastPart
+}
+
+// send hands a part to the producer, in halves if it was too large; an error is the end
+// of ctx.
+func (d *deadLetters) send(ctx context.Context, b *deadBytes) error {
+	if b.divisible() {
+		mid := (b.from + b.to) / 2
+		b.open.Add(1)
+		if err := d.send(ctx, &deadBytes{letter: b.letter, from: b.from, to: mid}); err != nil {
+			return err
+		}
+		return d.send(ctx, &deadBytes{letter: b.letter, from: mid, to: b.to})
+	}
 	parts, err := d.producer.Partitions(ctx, d.topic)
 	if err != nil {
 		return err
 	}
-	index, id := action(lines)
-	r := it.record
-	r.Time = time.Now()
-	r.Headers = make([]kafka.Header, 0, len(it.record.Headers)+10)
-	for _, h := range it.record.Headers {
-		if len(h.Key) < 5 || string(h.Key[:5]) != "dead." {
-			r.Headers = append(r.Headers, h)
-		}
+	if b.headers == nil {
+		b.headers = d.headers(b.letter)
 	}
-	add := func(key, value string) {
-		r.Headers = append(r.Headers, kafka.Header{Key: []byte(key), Value: []byte(value)})
-	}
-	reason := why.kind + ": " + why.reason
-	add(deadReason, reason[:min(len(reason), 1024)])
-	add(deadStatus, strconv.Itoa(why.status))
-	add(deadOutput, d.output)
-	add(deadIndex, index)
-	add(deadID, id)
-	add(deadTopic, it.claim.Topic())
-	add(deadPartition, strconv.Itoa(int(it.claim.Partition())))
-	add(deadOffset, strconv.FormatInt(it.record.Offset, 10))
-	add(deadTime, r.Time.UTC().Format(time.RFC3339Nano))
-	l := &letter{claim: it.claim, topic: d.topic, partition: it.claim.Partition() % max(parts, 1), record: r, reason: why.kind}
-	if l.reason == "" {
-		l.reason = "status " + strconv.Itoa(why.status)
-	}
-	l.open.Store(1)
-	return d.send(ctx, &deadBytes{l, 0, len(r.Value)})
-}
-
-func (d *deadLetters) send(ctx context.Context, b *deadBytes) error {
 	r := b.record
-	r.Value = r.Value[b.from:b.to]
+	r.Time, r.Headers, r.Value = b.at, b.headers, r.Value[b.from:b.to]
 	if whole := len(b.record.Value); len(r.Value) != whole {
 		r.Headers = append(r.Headers[:len(r.Headers):len(r.Headers)],
 			kafka.Header{Key: []byte(deadPart), Value: fmt.Appendf(nil, "%d-%d/%d", b.from, b.to, whole)})
 	}
-	return d.producer.Append(ctx, b.topic, b.partition, r, kafka.Tag{Owner: b, Pos: b.record.Offset})
+	return d.producer.Append(ctx, d.topic, b.claim.Partition()%max(parts, 1), r, kafka.Tag{Owner: b, Pos: b.record.Offset})
+}
+
+// headers are those of the record, without what an earlier refusal left there, and ours.
+func (d *deadLetters) headers(l *letter) []kafka.Header {
+	out := make([]kafka.Header, 0, len(l.record.Headers)+10)
+	for _, h := range l.record.Headers {
+		if len(h.Key) < 5 || string(h.Key[:5]) != "dead." {
+			out = append(out, h)
+		}
+	}
+	add := func(key, value string) {
+		out = append(out, kafka.Header{Key: []byte(key), Value: []byte(value)})
+	}
+	add(deadReason, l.why.kind+": "+l.why.reason)
+	add(deadStatus, strconv.Itoa(l.why.status))
+	add(deadOutput, d.output)
+	add(deadIndex, l.index)
+	add(deadID, l.id)
+	add(deadTopic, l.claim.Topic())
+	add(deadPartition, strconv.Itoa(int(l.claim.Partition())))
+	add(deadOffset, strconv.FormatInt(l.record.Offset, 10))
+	add(deadTime, l.at.UTC().Format(time.RFC3339Nano))
+	return out
 }
 
 // action reads index and id from the action line of a document.
@@ -153,57 +214,18 @@ func action(lines []byte) (index, id string) {
 func (d *deadLetters) done(res *kafka.Result) {
 	for i := range res.Tags {
 		b := res.Tags[i].Owner.(*deadBytes)
-		if res.Err != nil {
-			d.mu.Lock()
-			d.refused = append(d.refused, refusedPart{b, res.Err})
-			d.mu.Unlock()
-			select {
-			case d.wake <- struct{}{}:
-			default:
-			}
+		if b.err = res.Err; b.err != nil {
+			d.put(b)
 			continue
 		}
 		if b.open.Add(-1) == 0 {
-			d.fig.reg.Counter(eventsDead, d.fig.name, b.reason).Inc()
+			reason := b.why.kind
+			if reason == "" {
+				reason = "status " + strconv.Itoa(b.why.status)
+			}
+			d.fig.reg.Counter(eventsDead, d.fig.name, reason).Inc()
 			d.fig.inFlight.Add(-1)
 			b.claim.finish(b.record.Offset, b.record.Offset+1, 1)
-		}
-	}
-}
-
-// mend sends again what the topic refused: in halves if it was too large, else after a
-// pause, for ever, until somebody mends the topic. Its offsets are not committed.
-func (d *deadLetters) mend(ctx context.Context) {
-	for {
-		select {
-		case <-d.wake:
-		case <-ctx.Done():
-			return
-		}
-		d.mu.Lock()
-		refused := d.refused
-		d.refused = nil
-		d.mu.Unlock()
-		waited := false
-		for _, r := range refused {
-			b := r.part
-			if errors.Is(r.err, kafka.ErrTooLarge) && b.to-b.from > leastPart {
-				mid := (b.from + b.to) / 2
-				b.open.Add(1)
-				if d.send(ctx, &deadBytes{b.letter, b.from, mid}) != nil || d.send(ctx, &deadBytes{b.letter, mid, b.to}) != nil {
-					return
-				}
-				continue
-			}
-			if !waited {
-				d.log.Error("the dead-letter topic does not take an event; it is tried again and nothing behind it is committed",
-					"topic", d.topic, "from", b.claim.Topic(), "partition", b.claim.Partition(), "offset", b.record.Offset, "error", r.err)
-				pause(ctx, d.retry)
-				waited = true
-			}
-			if d.send(ctx, b) != nil {
-				return
-			}
 		}
 	}
 }
@@ -211,8 +233,21 @@ func (d *deadLetters) mend(ctx context.Context) {
 // flush sends what is held back for a fuller batch.
 func (d *deadLetters) flush() { d.producer.Flush() }
 
-// close waits for mend, whose context has ended, and ends the producer.
+// close waits for run, whose context has ended, and ends the producer. What the topic
+// has not taken is read again.
 func (d *deadLetters) close() error {
 	d.work.Wait()
-	return d.producer.Close()
+	err := d.producer.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, b := range d.queue {
+		if !b.returned {
+			b.returned = true
+			b.claim.drop(1)
+			d.fig.returned.Inc()
+			d.fig.inFlight.Add(-1)
+		}
+	}
+	d.queue = nil
+	return err
 }

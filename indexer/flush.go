@@ -3,6 +3,7 @@ package indexer
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"time"
 )
@@ -23,8 +24,9 @@ type pass struct {
 // flush sends a bulk until each of its items is finished, then frees it. Items that
 // are refused for now are sent again alone, after a pause. While the cluster refuses
 // whole requests the pause is spent with the permit held, so that all of us slow down;
-// while it refuses single items only their bulk waits, so that one index that cannot
-// be written to holds up nobody else's until all bulks are full of its documents.
+// while it refuses single items only these wait, joined with those of other bulks, so
+// that one index that cannot be written to holds up nobody else's until all bulks are
+// full of its documents.
 func (t *target) flush(ctx context.Context, b *bulk) {
 	defer func() {
 		b.reset(t.most)
@@ -50,17 +52,53 @@ func (t *target) flush(ctx context.Context, b *bulk) {
 		if p.whole == nil {
 			t.limit.release()
 		}
-		t.settle(ctx, &p)
-		if len(b.items) > 0 {
-			if p.whole == nil && len(b.items) < p.sent {
+		t.settle(&p)
+		switch {
+		case p.whole != nil:
+			if len(b.items) > 0 {
+				pause(ctx, backoff(t.first, t.top, try))
+			}
+			t.limit.release()
+		case len(b.items) > 0:
+			if len(b.items) < p.sent {
 				try = 0 // it goes on, if slowly
 			}
+			if t.join(b) {
+				return
+			}
 			pause(ctx, backoff(t.first, t.top, try))
-		}
-		if p.whole != nil {
-			t.limit.release()
+			t.leave(b)
 		}
 	}
+}
+
+// join adds what a bulk still holds to another one that waits, if there is one with
+// room, and reports whether it did. If not, the bulk is now one that waits, until it
+// leaves, and others may join it.
+func (t *target) join(b *bulk) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.waiting {
+		size := len(w.buf)
+		if len(w.items)+len(b.items) > t.count || size+len(b.buf) > int(t.bytes.Load()) {
+			continue
+		}
+		w.buf = append(w.buf, b.buf...)
+		for _, it := range b.items {
+			it.end += size
+			w.items = append(w.items, it)
+		}
+		return true
+	}
+	t.waiting = append(t.waiting, b)
+	return false
+}
+
+// leave makes the bulk its sender's alone again.
+func (t *target) leave(b *bulk) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting = slices.DeleteFunc(t.waiting, func(w *bulk) bool { return w == b })
 }
 
 // send posts the items from lo to hi, in halves where that is too much.
@@ -187,7 +225,7 @@ func (t *target) once(said *sayings, why *refusal, text string, args ...any) {
 }
 
 // settle finishes what has its outcome and leaves in the bulk what is to be sent again.
-func (t *target) settle(ctx context.Context, p *pass) {
+func (t *target) settle(p *pass) {
 	items := p.b.items
 	var stored, doubled, returned int
 	for i := 0; i < len(items); i++ {
@@ -208,7 +246,8 @@ func (t *target) settle(ctx context.Context, p *pass) {
 			it.claim.finish(it.record.Offset, it.record.Offset+int64(k-i), int64(k-i))
 			i = k - 1
 		case dead:
-			if why := p.why[i]; !it.claim.over.Load() && t.dead.write(ctx, it, why, p.b.buf[p.b.from(i):it.end]) == nil {
+			if why := p.why[i]; !it.claim.over.Load() {
+				t.dead.write(it, why, p.b.buf[p.b.from(i):it.end])
 				t.once(&t.saidDead, why, "a document was refused for good, its event goes to the dead-letter topic",
 					"topic", it.claim.Topic(), "partition", it.claim.Partition(), "offset", it.record.Offset)
 			} else {

@@ -126,6 +126,7 @@ func (o *output) run(ctx context.Context) error {
 
 func (o *output) close() {
 	o.stop()
+	o.target.flushIf(func(*bulk) bool { return true }) // of a partition that was lost: given back
 	o.target.flushes.Wait()
 	if err := o.dead.close(); err != nil {
 		o.log.Warn("close the dead-letter producer", "error", err)
@@ -165,6 +166,9 @@ func (o *output) take(ctx context.Context, c *claim, records []kafka.Record) {
 		r := &records[i]
 		ch.buf = c.enc.append(ch.buf, r, c.codec, topic, partition)
 		ch.items = append(ch.items, item{end: len(ch.buf), claim: c, record: *r})
+		if len(r.Value) > chunkBytes/2 {
+			c.enc.shed()
+		}
 		if len(ch.buf) < chunkBytes && i < len(records)-1 {
 			continue
 		}

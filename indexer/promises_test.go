@@ -145,6 +145,71 @@ func TestOneBadRecordHoldsUpNoOther(t *testing.T) {
 	w.allSettled(r, nil)
 }
 
+// An index that takes nothing, with a document in every bulk, holds up the partition it
+// is read from and no other.
+func TestOneBadIndexHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.cfg.Indexer.Outputs[0].Bulk.Concurrency = 1
+	w.cfg.Indexer.Outputs[0].Bulk.MaxConcurrency = 2
+	var mended atomic.Bool
+	w.es.OnItem(func(d *estest.Doc) estest.Item {
+		if n := numberOf(d.Source); n%75 == 0 && !mended.Load() { // of partition 0
+			return estest.Item{Status: 403, Type: "cluster_block_exception", Reason: "index is read-only"}
+		}
+		return estest.Item{}
+	})
+	w.produce(500, 0, 1, 2)
+	r := w.start()
+	w.until("all others stored and committed", func() bool {
+		got := w.committed()
+		return w.es.Len() == 1480 && got[1] == 500 && got[2] == 500
+	})
+	mended.Store(true)
+	w.allCommitted(map[int32]int64{0: 500, 1: 500, 2: 500})
+	r.stop()
+	w.allSettled(r, nil)
+}
+
+// A dead-letter topic that is not there, and that we may not make, holds up the
+// partitions of its letters and no other.
+func TestDeadLetterTopicAwayHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
+	w.cfg.Indexer.DeadLetterTopic = "missing"
+	w.cfg.Indexer.Outputs[0].Bulk.Concurrency = 1
+	w.cfg.Indexer.Outputs[0].Bulk.MaxConcurrency = 2
+	w.k.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.k.KeepControl()
+		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
+		st := kmsg.NewCreateTopicsResponseTopic()
+		st.Topic, st.ErrorCode = "missing", 29 // TOPIC_AUTHORIZATION_FAILED
+		resp.Topics = append(resp.Topics, st)
+		return resp, nil, true
+	})
+	w.es.OnItem(func(d *estest.Doc) estest.Item {
+		if numberOf(d.Source)%75 == 0 { // of partition 0
+			return estest.Item{Status: 400, Type: "document_parsing_exception", Reason: "no"}
+		}
+		return estest.Item{}
+	})
+	w.produce(500, 0, 1, 2)
+	r := w.start()
+	w.until("all others stored and committed", func() bool {
+		got := w.committed()
+		return w.es.Len() == 1480 && got[1] == 500 && got[2] == 500
+	})
+	r.stop()
+	if got := w.committed()[0]; got > 0 {
+		t.Errorf("committed %d, with the first event nowhere", got)
+	}
+	r.balance()
+	if got := r.figure("indexer_events_returned_total"); got != 20 {
+		t.Errorf("%v events returned, want 20", got)
+	}
+}
+
 // One output that is down holds up no other.
 func TestStandbyDownHoldsUpNobody(t *testing.T) {
 	t.Parallel()
@@ -357,6 +422,45 @@ func TestMemoryIsBounded(t *testing.T) {
 		if b := <-out.target.free; cap(b.buf) > 2*256<<10 {
 			t.Errorf("a bulk kept %d bytes", cap(b.buf))
 		}
+	}
+}
+
+// What a partition keeps between records is bounded, whatever records were before.
+func TestMemoryOfAPartitionIsBounded(t *testing.T) {
+	e := newEncoder(t, "sluice-{dataset}")
+	f := func(codec string, value []byte) {
+		t.Helper()
+		e.append(nil, &kafka.Record{Value: value, Time: readTime}, codec, "logs", 0)
+		e.shed()
+		for name, b := range map[string][]byte{"clean": e.clean, "extra": e.extra, "line": e.line, "text": e.parser.text, "pairs": e.parser.pairs, "app": e.parser.app} {
+			if cap(b) > chunkBytes {
+				t.Errorf("%s: %s keeps %d bytes", codec, name, cap(b))
+			}
+		}
+		for _, s := range []*scanner{&e.scan, &e.inner, &e.parser.scan} {
+			if cap(s.members) > maxMembers || cap(s.keys) > 4*maxMembers || len(s.members) > 0 && s.members[0].key != nil {
+				t.Errorf("%s: a scanner keeps %d members, %d keys", codec, cap(s.members), cap(s.keys))
+			}
+		}
+	}
+	long := strings.Repeat("x", 1<<20)
+	f("plain", []byte(long))
+	f("syslog", []byte(long))
+	f("syslog", []byte("<34>1 - h a - - [x y=\""+long+"\"] m"))
+	f("json", []byte(`{"m":"`+long+`"}`))
+	f("ecs", []byte(`{"message":"`+long+"\"\n}"))
+	f("ecs", []byte(`{"message":"{\"a\":\"`+long[:200_000]+`\"}"}`))
+	f("ecs", []byte(`{"message":"a=1 b=`+long[:200_000]+`"}`))
+	for i := range 10 * maxNames {
+		r := kafka.Record{Value: []byte("x"), Time: readTime, Headers: []kafka.Header{{Key: []byte("dataset"), Value: fmt.Appendf(nil, "%d%s", i, long[:1000])}}}
+		e.append(nil, &r, "plain", "logs", 0)
+	}
+	bytes := 0
+	for k, v := range e.names.known {
+		bytes += len(k.dc) + len(k.dataset) + len(k.app) + len(v)
+	}
+	if bytes > 300<<10 {
+		t.Errorf("%d names hold %d bytes", len(e.names.known), bytes)
 	}
 }
 

@@ -88,6 +88,8 @@ func TestReadItems(t *testing.T) {
 		`answered 429 es_rejected_execution_exception: full "}{"; ia`, "")
 	f(`{"errors":true,"items":[{"create":{"status":400,"error":{"type":"document_parsing_exception","reason":"r","caused_by":{"type":"t","reason":"c"}}}}, {"create":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"r"}}}]}`, 2,
 		`answered 400 document_parsing_exception: r: c; answered 409 version_conflict_engine_exception: r; Xd`, "")
+	f(`{"errors":true,"items":[{"create":{"status":400,"error":{"type":"t","reason":"`+strings.Repeat("x", 20_000)+`"}}}]}`, 1,
+		"answered 400 t: "+strings.Repeat("x", maxReason)+"; X", "")
 	f(`{"errors":true,"items":[{"create":{"status":201}}]}`, 2, "", "unexpected")
 	f(`{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":201}}]}`, 1, "", "unexpected")
 	f(`{"errors":true,"items":[{"create":{"stat`, 1, "", "unexpected EOF")

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,9 +55,10 @@ type target struct {
 	free    chan *bulk
 	flushes sync.WaitGroup
 
-	mu    sync.Mutex
-	cur   *bulk  // being filled; guarded by mu
-	fills uint64 // guarded by mu
+	mu      sync.Mutex
+	cur     *bulk   // being filled; guarded by mu
+	fills   uint64  // guarded by mu
+	waiting []*bulk // hold refused items and pause; they and what they hold are guarded by mu
 
 	asked                 atomic.Bool            // a bulk request was made
 	trouble               atomic.Pointer[string] // last refusal, for /status
@@ -322,7 +324,13 @@ func readError(s *scanner, object []byte, why *refusal) {
 	if len(cause) > 0 && s.object(cause) {
 		why.reason += ": " + text(value(s, "reason"))
 	}
+	if len(why.reason) > maxReason {
+		why.reason = strings.Clone(cut(why.reason, maxReason))
+	}
 }
+
+// maxReason bounds what is kept of an error's text: every item of a bulk may have one.
+const maxReason = 1024
 
 func text(value []byte) string {
 	if len(value) < 2 || value[0] != '"' {
