@@ -35,8 +35,10 @@ type batch struct {
 	bytes  int64     // on the wire before compression, at most
 	held   int64     // taken from the budget
 	opened time.Time // when the first record came
-	first  int64     // time of the first record in ms
-	last   int64     // newest time in ms
+
+	generation int64 // of the transaction it belongs to; 0 without transactions
+	first      int64 // time of the first record in ms
+	last       int64 // newest time in ms
 
 	// Set when it is sent.
 	ptrs  []*sarama.Record
@@ -120,7 +122,7 @@ func (b *batch) split() (*batch, *batch) {
 
 func (b *batch) part(from, to int) *batch {
 	nb := newBatch(b.p, to-from)
-	nb.opened, nb.sent = b.opened, b.sent
+	nb.opened, nb.sent, nb.generation = b.opened, b.sent, b.generation
 	for i := from; i < to; i++ {
 		nb.add(&b.in[i], b.tags[i], wireSize(&b.in[i]))
 	}

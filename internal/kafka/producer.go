@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"strconv"
 	"sync"
@@ -194,7 +195,7 @@ func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	opened := part.cur == nil
 	if opened {
 		part.cur = newBatch(part, part.size)
-		part.cur.opened = time.Now()
+		part.cur.opened, part.cur.generation = time.Now(), p.generation.Load()
 	}
 	b := part.cur
 	b.add(r, tag, size)
@@ -223,16 +224,23 @@ func (part *partition) seal() {
 	part.cur, part.due = nil, false
 }
 
-// take is the next batch to send, or nil: then the sender has to be told again.
-func (part *partition) take(all bool) *batch {
+// anyGeneration is for take: of whichever transaction.
+const anyGeneration = math.MaxInt64
+
+// take is the next batch to send, or nil: then the sender has to be told again. all
+// means lingering ones as well; none of a transaction younger than of is taken.
+func (part *partition) take(all bool, of int64) *batch {
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	if len(part.full) == 0 && part.cur != nil && (part.due || all) {
+	if len(part.full) == 0 && part.cur != nil && (part.due || all) && part.cur.generation <= of {
 		part.seal()
 	}
 	if len(part.full) == 0 {
 		part.told = false
 		return nil
+	}
+	if part.full[0].generation > of {
+		return nil // the sender was told of it
 	}
 	b := part.full[0]
 	n := copy(part.full, part.full[1:])

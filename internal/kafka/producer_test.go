@@ -189,9 +189,10 @@ func TestMemoryIsBoundedInAnOutage(t *testing.T) {
 	if err := p.Append(ctx, "logs", 0, Record{Value: make([]byte, 1000)}, Tag{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("append to a full buffer = %v, want %v", err, context.DeadlineExceeded)
 	}
-	if down, err := c.Health.Down(); down == 0 || err == nil {
-		t.Errorf("health = %v, %v in an outage, want down", down, err)
-	}
+	eventually(t, "the outage is told", func() bool {
+		down, err := c.Health.Down()
+		return down > 0 && err != nil
+	})
 	w.cut(false)
 	eventually(t, "the first acknowledged", func() bool { a, _ := s.counts(); return a > 1000 })
 	w.cut(true)
@@ -473,4 +474,24 @@ func TestInvalidRecordIsFound(t *testing.T) {
 		t.Errorf("acked %d, refused %v, want 99 and one %v", acked, s.refused, ErrInvalidRecord)
 	}
 	f.wantStored(k.ListenAddrs(), 17)
+}
+
+// Records for a topic that can never exist come back one by one.
+func TestInvalidTopic(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "no topic", Err: kerr.InvalidTopicException, Count: -1})
+	o := produceOptions()
+	o.BatchRecords = 10
+	s := newSink(t)
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), o, s)
+	f := newFeeder(t, p)
+	for range 55 {
+		f.add("no topic", 0, 10)
+		f.add("logs", 0, 10)
+	}
+	drain(t, p)
+	if acked, refused := s.counts(); acked != 55 || refused != 55 || !errors.Is(s.refused[0], ErrInvalidRecord) {
+		t.Errorf("acked %d, refused %d, want 55 each with %v", acked, refused, ErrInvalidRecord)
+	}
 }

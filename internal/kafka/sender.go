@@ -66,8 +66,8 @@ type news struct {
 	topics     map[string]topicMeta
 	id         *identity
 	added      []*partition // to the transaction
-	generation int64        // of the transaction they were added to
 	broken     bool         // the transaction can only be aborted
+	generation int64        // of the transaction that is meant
 	about      string       // what was asked
 	err        error        // nobody answered
 }
@@ -203,7 +203,7 @@ func (s *sender) next(p *partition) {
 	}
 	if n := len(p.front); n > 0 {
 		p.head, p.front = p.front[0], p.front[1:]
-	} else if p.head = p.take(s.p.linger.Load() > 0); p.head == nil {
+	} else if p.head = p.take(s.p.linger.Load() > 0, anyGeneration); p.head == nil {
 		return
 	}
 	s.p.busy.Add(1)
@@ -238,6 +238,9 @@ func (s *sender) dispatch(p *partition) {
 		s.parked = append(s.parked, p)
 		s.p.scout.look()
 		return
+	case judge(m.err, 1) == single: // no name for a topic
+		s.refuse(p, m.err)
+		return
 	case m.err != nil:
 		s.failed(p, m.err, "")
 		return
@@ -258,31 +261,58 @@ func (s *sender) dispatch(p *partition) {
 	s.link(m.leaders[p.num].addr, p.lane).send(b)
 }
 
-// drop gives up all that the partition holds, since its transaction is lost.
+// refuse hands back the partition's head, record by record, and asks to be called for
+// what follows.
+func (s *sender) refuse(p *partition, err error) {
+	b := p.head
+	for i := range b.recs {
+		s.p.outbox.put(finished{b: b.part(i, i+1), offset: -1, err: fmt.Errorf("%w: %w", ErrInvalidRecord, err), code: name(err)})
+	}
+	b.recycle()
+	p.head, p.failed = nil, 0
+	s.p.busy.Add(-1)
+	s.well(p, time.Now())
+	s.inbox.ready(p)
+}
+
+// drop gives up all that the partition holds of its head's transaction, which is
+// lost. As soon as all of that is told to the stage, it may be writing the next one.
 func (s *sender) drop(p *partition, why error) {
-	for {
-		if p.head == nil {
-			if n := len(p.front); n > 0 {
-				p.head, p.front = p.front[0], p.front[1:]
-			} else if p.head = p.take(true); p.head == nil {
-				return
-			}
+	if p.head == nil {
+		return
+	}
+	for of := p.head.generation; p.head != nil; {
+		s.finish(p, finished{b: p.head, offset: -1, err: why, code: "aborted"})
+		if n := len(p.front); n > 0 {
+			p.head, p.front = p.front[0], p.front[1:]
+		} else {
+			p.head = p.take(true, of)
+		}
+		if p.head != nil {
 			s.p.busy.Add(1)
 		}
-		s.finish(p, finished{b: p.head, offset: -1, err: why, code: "aborted"})
 	}
+	s.inbox.ready(p) // of the next one there may be something already
 }
 
 // abandon drops what is not on a link; what is follows when its answer comes.
 func (s *sender) abandon(why error) {
 	s.retries = nil
 	s.parked = nil
+	of := s.p.generation.Load()
 	s.eachPartition(func(p *partition) {
-		if !p.sent {
-			p.adding = false
-			s.drop(p, why)
-			s.well(p, time.Now())
+		if p.sent {
+			return
 		}
+		p.adding = false
+		if p.head == nil {
+			if p.head = p.take(true, of); p.head == nil {
+				return
+			}
+			s.p.busy.Add(1)
+		}
+		s.drop(p, why)
+		s.well(p, time.Now())
 	})
 }
 
@@ -318,8 +348,9 @@ func (s *sender) hear(n *news, now time.Time) {
 			s.eachPartition(func(p *partition) { p.hasID = false })
 		}
 	}
-	if n.broken {
-		s.abandon(s.p.txn.reason())
+	// The transaction may have been aborted, and the next begun, before we hear of it.
+	if x := s.p.txn; n.broken && n.generation == s.p.generation.Load() && (x.now() == txnBroken || x.now() == txnFenced) {
+		s.abandon(x.reason())
 	}
 	for _, p := range n.added {
 		if p.adding && p.begun == n.generation {
@@ -349,13 +380,14 @@ func (s *sender) answer(a *answer, now time.Time) {
 		s.p.cluster.registry().Counter(produceRetries, s.p.cluster.Name, name(a.err)).Inc()
 	}
 	if x := s.p.txn; x != nil && r != accept {
-		if x.now() == txnOpen && (r == epoch || r == renew || r == fenced || r == aborted || b.maybe && (r == halve || r == single)) {
-			x.fail(a.err, false)
-			s.abandon(x.reason())
-		}
-		if x.now() != txnOpen {
+		switch {
+		case x.now() != txnOpen:
 			s.drop(p, x.reason())
 			s.well(p, now)
+			return
+		case r == epoch || r == renew || r == fenced || r == aborted || b.maybe && (r == halve || r == single):
+			x.fail(a.err, false)
+			s.abandon(x.reason()) // this one as well
 			return
 		}
 	}

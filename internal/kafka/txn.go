@@ -206,7 +206,7 @@ func (x *txn) addPartitions(ctx context.Context) {
 		x.p.sender.inbox.tell(news{added: parts, generation: generation})
 	case ctx.Err() == nil:
 		x.fail(err, judgeTxn(err) == fenced)
-		x.p.sender.inbox.tell(news{broken: true})
+		x.p.sender.inbox.tell(news{broken: true, generation: generation})
 	}
 }
 
@@ -478,7 +478,7 @@ func (p *Producer) Abort(ctx context.Context) error {
 	default:
 		return ErrNoTransaction
 	}
-	p.sender.inbox.tell(news{broken: true})
+	p.sender.inbox.tell(news{broken: true, generation: p.generation.Load()})
 	if err := p.Drain(ctx); err != nil {
 		return fmt.Errorf("abort transaction %s: %w", x.id, err)
 	}

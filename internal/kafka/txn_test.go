@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -296,4 +297,38 @@ func TestSharedMemory(t *testing.T) {
 		t.Errorf("used %d when all is done, want 0", m.Used())
 	}
 	g.wantStored(k.ListenAddrs())
+}
+
+// What is written right after an abort belongs to the next transaction, however late
+// the news of the abort.
+func TestAbortTakesNothingOfTheNext(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(4, "logs"))
+	o := produceOptions()
+	o.TransactionalID, o.BatchRecords = "agg-src-3", 3
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), o, nil)
+	f := newFeeder(t, p)
+	feed := func(n int) {
+		for range n {
+			for i := range int32(4) {
+				f.add("logs", i, 50)
+			}
+		}
+	}
+	for range 150 {
+		from := maps.Clone(f.next)
+		f.begin()
+		feed(rand.N(8))
+		if rand.N(2) == 0 {
+			drain(t, p)
+		}
+		if err := p.Abort(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		f.next = from
+		f.begin()
+		feed(5)
+		f.commit()
+	}
+	f.wantStored(k.ListenAddrs())
 }
