@@ -33,6 +33,9 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 	found, err := t.candidates(s)
 	if err != nil {
 		t.sourceTrouble(s, err)
+		for _, f := range s.files {
+			f.seen = t.now // it may be there: not to be forgotten yet
+		}
 		return false
 	}
 	var order []*file
@@ -46,9 +49,6 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 			t.finished(f)
 			f = nil
 		}
-		if f != nil && f.src != s {
-			continue // followed under another name
-		}
 		if f != nil {
 			f.path, f.seen, f.size = c.path, t.now, c.stat.size
 			if f.fd < 0 && c.stat.size != f.end {
@@ -57,7 +57,7 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 		} else if f = t.open(s, c.path); f != nil {
 			opened = true
 		}
-		if f == nil {
+		if f == nil || f.src != s { // renamed from a path that is followed as well: that goes on
 			continue
 		}
 		order = append(order, f)

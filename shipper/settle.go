@@ -90,6 +90,7 @@ func (t *tailer) settle(f *file) {
 	if !s.after(f) || !s.docker {
 		t.flush(f) // no end will come of what is unfinished
 	}
+	t.flushCarry(f) // dockerd goes on with a line in the next file, but never with a raw line
 	committed, underWay := f.mark()
 	if len(f.carry) > 0 || s.holds(f) || underWay || committed != f.read || len(t.cur.pushes) > 0 {
 		return

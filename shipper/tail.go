@@ -439,17 +439,23 @@ func (t *tailer) flush(f *file) {
 		}
 		j.more = false
 	}
-	if len(f.carry) > 0 {
-		fl := partial | rawFlag(f.src)
-		if f.mid {
-			fl |= split
-		}
-		carry := f.carry
-		start := f.lineStart()
-		f.carry = nil
-		t.textLine(f, carry, len(carry), start, fl)
-		t.buffered -= int64(cap(carry))
+	t.flushCarry(f)
+	f.mid = false
+}
+
+// flushCarry sends the beginning of a line as partial.
+func (t *tailer) flushCarry(f *file) {
+	if len(f.carry) == 0 {
+		return
 	}
+	fl := partial | rawFlag(f.src)
+	if f.mid {
+		fl |= split
+	}
+	carry, start := f.carry, f.lineStart()
+	f.carry = nil
+	t.textLine(f, carry, len(carry), start, fl)
+	t.buffered -= int64(cap(carry))
 	f.mid = false
 }
 
