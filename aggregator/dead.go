@@ -163,7 +163,7 @@ func (m *morgue) send(ctx context.Context, l *letter) {
 			}
 		}
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, kafka.ErrClosed) {
 		m.log.Error("dead letter not sent", l.where("error", err)...)
 	}
 }

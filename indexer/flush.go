@@ -63,11 +63,13 @@ func (t *target) flush(ctx context.Context, b *bulk) {
 			if len(b.items) < p.sent {
 				try = 0 // it goes on, if slowly
 			}
-			if t.join(b) {
+			if try > 0 && t.join(b) { // the first time it waits alone: most have to wait no longer
 				return
 			}
 			pause(ctx, backoff(t.first, t.top, try))
-			t.leave(b)
+			if try > 0 {
+				t.leave(b)
+			}
 		}
 	}
 }
