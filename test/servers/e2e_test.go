@@ -168,7 +168,7 @@ func kafkaConfig() *sarama.Config {
 func produce(t *testing.T, brokers []string, with func(*sarama.Config), topic, value string) {
 	t.Helper()
 	c := kafkaConfig()
-	c.Producer.Retry.Max = 50 // a new topic has no leader at first, nor has one whose broker was killed
+	c.Producer.Retry.Max = 900 // for 90 s and more: a new topic has no leader at first, nor has one whose broker was killed, on a busy machine
 	if with != nil {
 		with(c)
 	}
@@ -195,7 +195,7 @@ func consume(t *testing.T, brokers []string, topic string, n int) (values []stri
 		t.Fatal(err)
 	}
 	defer p.Close()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for len(values) < n {
 		select {
 		case m := <-p.Messages():
