@@ -34,11 +34,12 @@ type file struct {
 	end      int64           // up to where it was read when it was read to its end
 	watch    int32           // inotify watch, 0: not armed
 	queued   bool
-	eof      bool // read to the end when last looked
-	drained  bool // read to the end after a younger file was there
-	recheck  bool // armed; to be read once more before it is parked
-	durable  bool // its record is stored, so its lines may be sent
-	turn     int64
+	eof      bool      // read to the end when last looked
+	drained  bool      // read to the end after a younger file was there
+	recheck  bool      // armed; to be read once more before it is parked
+	durable  bool      // its record is stored, so its lines may be sent
+	turn     int64     // bytes read in this turn
+	turnFrom int64     // up to where all lines were finished when it began
 	grew     time.Time // last time there was something to read
 	seen     time.Time // last time its path was looked at
 	deleted  time.Time // when its last name was found gone
@@ -103,6 +104,13 @@ func (f *file) load() (bool, error) {
 	return k == n, err
 }
 
+// untouched tells whether the bytes before f.read are still those that were read.
+func (f *file) untouched() bool {
+	var b [markerLen]byte
+	k, err := pread(f.fd, b[:f.prior], f.read-int64(f.prior))
+	return err == nil && string(b[:k]) == string(f.before[:f.prior])
+}
+
 // record is the file's position as it is to be stored; false: not now, the file cannot
 // be read there.
 func (f *file) record(now time.Time) (record, int64, bool) {
@@ -112,18 +120,13 @@ func (f *file) record(now time.Time) (record, int64, bool) {
 	if committed == f.read {
 		at.Marker = marker(f.before[:f.prior])
 	} else {
-		var b, tail [markerLen]byte
+		var b [markerLen]byte
 		n := int(min(committed, markerLen))
 		k, err := pread(f.fd, b[:n], committed-int64(n))
-		if err != nil || k < n {
+		if err != nil || k < n || !f.untouched() { // rewritten meanwhile: no marker of its new content
 			return record{}, 0, false
 		}
 		at.Marker = marker(b[:n])
-		// A file that was rewritten meanwhile must not get a marker of its new content.
-		k, err = pread(f.fd, tail[:f.prior], f.read-int64(f.prior))
-		if err != nil || string(tail[:k]) != string(f.before[:f.prior]) {
-			return record{}, 0, false
-		}
 	}
 	v, err := json.Marshal(at)
 	return record{bucket: bucketFiles, key: f.key, value: v}, committed, err == nil

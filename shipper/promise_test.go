@@ -341,8 +341,8 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	if at, busy := f.mark(); at != 0 || !busy {
 		t.Errorf("position %d, under way %v; it must wait for the refused event", at, busy)
 	}
-	if f.src.problem == "" || len(tl.refused) != 1 || tl.canResend() {
-		t.Errorf("problem %q, %d held", f.src.problem, len(tl.refused))
+	if f.src.refusal == "" || len(tl.refused) != 1 || tl.canResend() {
+		t.Errorf("refusal %q, %d held", f.src.refusal, len(tl.refused))
 	}
 	tl.now = tl.now.Add(2 * refusedAgain)
 	if !tl.canResend() {

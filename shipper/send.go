@@ -82,6 +82,13 @@ type (
 		of   kafka.Tag
 		left atomic.Int32
 	}
+	// held is an event that Kafka refused and that is sent again and again.
+	held struct {
+		of    kafka.Tag
+		src   *source
+		size  int64
+		total *atomic.Int64 // as it is in the tailer
+	}
 )
 
 // emit puts an event of f into the batch; safe is the position of f that holds once it
@@ -104,8 +111,8 @@ func (t *tailer) push(f *file, safe int64) {
 func (t *tailer) put(s *source, l *schemas.Line, fl flags, tag kafka.Tag) {
 	l.Flags = flagSets[fl]
 	need := s.tailLen + len(l.Message) + len(l.FileName) + len(l.Stream)
-	if cap(t.chunk)-len(t.chunk) < need {
-		t.chunk = make([]byte, 0, max(chunkSize, need))
+	if cap(t.chunk)-len(t.chunk) < need || t.apart && t.chunkOf != s {
+		t.newChunk(s, need)
 	}
 	at := len(t.chunk)
 	t.chunk = schemas.AppendEvent(t.chunk, l, s.tail)
@@ -119,6 +126,17 @@ func (t *tailer) put(s *source, l *schemas.Line, fl flags, tag kafka.Tag) {
 	})
 	s.n.events++
 	t.n.flags(fl)
+}
+
+// newChunk makes room for events. Where sources go to partitions of their own, a chunk
+// is one source's: else the few events of a partition that cannot be written would keep
+// those of all others in memory.
+func (t *tailer) newChunk(s *source, need int) {
+	size := chunkSize
+	if t.apart {
+		size, t.chunkOf = min(t.ahead, chunkSize), s
+	}
+	t.chunk = make([]byte, 0, max(size, need))
 }
 
 // sender appends batches to the producer. It is the one that waits when the producer's
@@ -253,6 +271,10 @@ func finished(tag kafka.Tag) bool {
 		}
 	case *pieces:
 		return o.left.Add(-1) == 0 && finished(o.of)
+	case *held:
+		o.src.refused.Add(-o.size)
+		o.total.Add(-o.size)
+		return finished(o.of)
 	}
 	return true
 }
@@ -266,6 +288,8 @@ func sourceOf(tag kafka.Tag) *source {
 		return o.parts[0].file.src
 	case *pieces:
 		return sourceOf(o.of)
+	case *held:
+		return o.src
 	}
 	return nil
 }

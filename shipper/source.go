@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
@@ -48,6 +49,9 @@ type source struct {
 	gone    bool    // the container is removed
 	opened  bool    // a file of it could be opened
 	problem string  // last error, for the status and to log on change
+	refusal string  // the same of events that Kafka refuses
+
+	refused atomic.Int64 // memory of events that Kafka refuses; the sender's callback takes from it
 }
 
 func newSource(kind, name, path string, host string) *source {

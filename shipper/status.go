@@ -64,7 +64,7 @@ func (t *tailer) status() any {
 	for _, s := range t.sources {
 		st := sourceStatus{
 			Kind: s.kind, Path: s.path, Container: s.container, Name: s.info.ContainerName, Service: s.info.ServiceName,
-			Held: s.held, Error: s.problem, Files: []fileStatus{},
+			Held: s.held, Error: first(s.refusal, s.problem), Files: []fileStatus{},
 		}
 		for _, f := range s.files {
 			st.Files = append(st.Files, f.status())

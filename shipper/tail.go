@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
@@ -52,6 +53,7 @@ type tailer struct {
 	armed     map[int32]*file
 	queue     []*file // files to be read, in turn
 	refused   []refusal
+	nRefused  atomic.Int64      // memory of those that are held, until Kafka takes them
 	known     map[string][]byte // records of containers
 	later     []record          // changes of the store besides the positions of files
 	storing   []saving          // under way to the store; nil: nothing is
@@ -61,6 +63,9 @@ type tailer struct {
 
 	cur       *batch // being filled; nil: the sender has all
 	chunk     []byte // where the events of the current batches are written
+	apart     bool   // partition_by source: a chunk is of one source
+	chunkOf   *source
+	ahead     int // about what the events of the bytes at hand will take
 	buf       []byte
 	scratch   []byte
 	events    []watchEvent
@@ -109,7 +114,7 @@ func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *watcher, s *s
 		watch: w, targets: make(chan target), rescan: make(chan struct{}, 1), sender: s, store: st, statuses: make(chan chan any),
 		sources: map[string]*source{}, files: map[devino]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
 		dirs: map[int32]*directory{}, dirOf: map[string]*directory{}, armed: map[int32]*file{},
-		buf: make([]byte, markerLen+readSize), now: time.Now(), started: time.Now(),
+		apart: cfg.Shipper.PartitionBy == "source", buf: make([]byte, markerLen+readSize), now: time.Now(), started: time.Now(),
 	}
 }
 
@@ -200,16 +205,25 @@ func (t *tailer) work() {
 		t.enqueue(n)
 		return
 	}
-	more := t.step(f)
-	if !more {
+	if f.turn == 0 {
+		f.turnFrom = f.src.safe(f, f.lineStart())
+	}
+	if more := !t.waits(f) && t.step(f); !more {
 		t.park(f)
-	} else if f.turn >= int64(t.cfg.ReadBudget) {
+	} else if t.turnOver(f) {
 		f.turn = 0
 		t.queue = append(t.queue[1:], f)
 	}
 	if t.buffered > maxHeld {
 		t.shed()
 	}
+}
+
+// turnOver tells whether it is the next file's turn: f had its budget and came a line
+// further, so that it gets on even if its buffers are given back between its turns.
+func (t *tailer) turnOver(f *file) bool {
+	budget := int64(t.cfg.ReadBudget)
+	return f.turn >= budget && (f.src.safe(f, f.lineStart()) > f.turnFrom || f.turn >= budget+2*int64(t.rawLimit(f.src)))
 }
 
 // park takes the file at the head off the queue.
@@ -226,7 +240,7 @@ func (t *tailer) enqueue(f *file) {
 	if n := f.src.next(); n != nil && !f.drained && f.problem == "" {
 		f = n
 	}
-	if f.queued || f.fd < 0 || !f.durable || f.src.held || f.finished {
+	if f.queued || f.fd < 0 || !f.durable || f.src.held || f.finished || t.waits(f) {
 		return
 	}
 	f.queued, f.recheck = true, false
@@ -291,6 +305,9 @@ func (t *tailer) atEnd(f *file, younger bool) (again bool) {
 // it used: all, unless the batch is full. The unfinished last line is carried over.
 func (t *tailer) feed(f *file, data []byte) (used int) {
 	limit := t.rawLimit(f.src)
+	if t.apart {
+		t.ahead = len(f.carry) + len(data) + (bytes.Count(data, []byte{'\n'})+1)*f.src.tailLen
+	}
 	for used < len(data) && !t.cur.full() {
 		i := bytes.IndexByte(data[used:], '\n')
 		end := i + 1
@@ -334,6 +351,7 @@ func (t *tailer) feed(f *file, data []byte) (used int) {
 			f.carry = f.carry[:copy(f.carry, rest)]
 		}
 	}
+	t.ahead = 0
 	f.remember(data[:used])
 	f.read += int64(used)
 	if len(f.carry) == 0 && cap(f.carry) > 64<<10 {
@@ -646,6 +664,7 @@ func (t *tailer) poll() {
 			t.release(s)
 		}
 		t.lookAt(s)
+		t.taken(s)
 		if len(s.files) == 0 && s.live == nil && (s.gone || s.globbed) && t.vanished(s) {
 			t.removeSource(key, s)
 		}
