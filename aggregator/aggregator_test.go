@@ -460,6 +460,7 @@ func TestStopWithServersAway(t *testing.T) {
 func TestCleanRestartsLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
+	s.cfg.ShutdownTimeout = config.Duration(30 * time.Second) // a stop that is cut short may double
 	s.cfg.Aggregator.Produce.BatchRecords = 10
 	const n = 5000
 	s.put("dc1", records("dc1", n)...)
