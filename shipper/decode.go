@@ -103,7 +103,10 @@ func (d *dockerLine) decodeAny(raw []byte) bool {
 		Stream string     `json:"stream"`
 		Time   *time.Time `json:"time"`
 	}
-	if json.Unmarshal(raw, &l) != nil || l.Log == nil && l.Stream == "" || l.Time == nil || !plainName(l.Stream) {
+	if json.Unmarshal(raw, &l) != nil || l.Log == nil && l.Stream == "" || l.Time == nil {
+		return false
+	}
+	if l.Stream != stdout && l.Stream != stderr && l.Stream != "" { // each could have an unfinished line
 		return false
 	}
 	log := ""
@@ -117,16 +120,6 @@ func (d *dockerLine) decodeAny(raw []byte) bool {
 	d.inside = schemas.AppendString(nil, log)
 	d.stream, d.time, d.direct, d.cleaned = l.Stream, *l.Time, false, !utf8.Valid(raw)
 	return true
-}
-
-// plainName tells whether s may stand in JSON as it is: the names of streams do.
-func plainName(s string) bool {
-	for _, c := range []byte(s) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.') {
-			return false
-		}
-	}
-	return len(s) <= 64
 }
 
 // skipFlat skips the members of an object of strings, whose opening brace is already

@@ -101,6 +101,8 @@ func TestDockerLineForms(t *testing.T) {
 	f(`{"log":"a{"log":"b\n","stream":"stdout",`+at, ``, "", false, false, false) // torn, then a whole line
 	f(`{"log":"a\n","stream":"stdout","time":"2026-11{"log":"b\n","stream":"stdout",`+at, ``, "", false, false, false)
 	f(`{"log":"a\n","stream":"stdout","time":"2026-13-21T08:57:47Z"}`, ``, "", false, false, false)
+	f(`{"log":"a\n","stream":"third",`+at, ``, "", false, false, false)
+	f(`{"log":"a\n","stream":"",`+at, `a`, "", true, true, false)
 	f(`{"log":"a\n","stream":"stdout"`, ``, "", false, false, false)
 	f("{\"log\":\"a\x00\\n\",\"stream\":\"stdout\","+at, ``, "", false, false, false)
 	f("\x00\x00\x00\x00", ``, "", false, false, false)

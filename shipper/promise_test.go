@@ -349,9 +349,24 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 		t.Fatal("it is not tried again")
 	}
 	tl.resend()
-	out.done(&kafka.Result{Tags: []kafka.Tag{first.tag}, Records: []kafka.Record{first.rec}})
-	if at, busy := f.mark(); at != 4 || busy {
-		t.Errorf("position %d, under way %v, want 4", at, busy)
+	for range maxBehind + 1 {
+		tl.push(f, 4)
+	}
+	tl.cur.register()
+	if !tl.waits(f) {
+		t.Error("it is read on without end behind a refused event")
+	}
+	tl.taken(f.src)
+	again := tl.cur.out[len(tl.cur.out)-1]
+	if f.src.refusal == "" || string(again.rec.Value) != string(first.rec.Value) {
+		t.Errorf("refusal %q, sent again %q, want %q", f.src.refusal, again.rec.Value, first.rec.Value)
+	}
+	out.done(&kafka.Result{Tags: []kafka.Tag{again.tag}, Records: []kafka.Record{again.rec}})
+	if at, _ := f.mark(); at != 4 || tl.waits(f) {
+		t.Errorf("position %d, waits %v, want 4", at, tl.waits(f))
+	}
+	if tl.taken(f.src); f.src.refusal != "" {
+		t.Errorf("refusal %q after the end of it", f.src.refusal)
 	}
 }
 
