@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -31,8 +32,9 @@ type daemon struct {
 
 	client *docker.Client
 	seen   *lru.Cache[string, *inspected]
-	known  map[string]state // containers that the tailer was told of or that are skipped
-	warned map[string]bool  // reasons for skipping that were logged
+	known  map[string]state  // containers that the tailer was told of or that are skipped
+	ill    map[string]string // last error of containers that cannot be inspected
+	warned map[string]bool   // reasons for skipping that were logged
 	rooted bool
 }
 
@@ -64,7 +66,7 @@ func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dep
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen, known: map[string]state{}, warned: map[string]bool{}}, nil
+	return &daemon{cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen, known: map[string]state{}, ill: map[string]string{}, warned: map[string]bool{}}, nil
 }
 
 // run follows the daemon until ctx ends, whether it is there or not.
@@ -243,6 +245,7 @@ func (d *daemon) list(ctx context.Context) {
 			d.gone(ctx, id)
 		}
 	}
+	maps.DeleteFunc(d.ill, func(id, _ string) bool { return !there[id] })
 }
 
 func running(state string) bool {
@@ -295,18 +298,19 @@ func (d *daemon) look(ctx context.Context, id string, runs, ran bool) {
 		switch {
 		case errors.As(err, &none):
 			delete(d.known, id)
+			delete(d.ill, id)
 			d.tell(ctx, target{kind: kindDocker, name: id, missed: ran, gone: true})
 			return
 		case err != nil:
 			if ctx.Err() == nil {
-				d.m.dockerError("inspect")
-				d.down("inspect "+id[:12], err)
+				d.broken(id, err)
 			}
 			return // the next list tries again
 		case in == nil:
 			return // it never ran, so there is no log yet
 		}
 		d.seen.Add(id, in)
+		d.mended(id)
 	}
 	was, told := d.known[id]
 	d.known[id] = state{runs, in.skip}
@@ -330,9 +334,27 @@ func (d *daemon) skipped(in *inspected) {
 	}
 }
 
+// broken counts a container that the daemon lists and cannot describe. That is told of
+// the container: the daemon may be well besides.
+func (d *daemon) broken(id string, err error) {
+	d.m.dockerError("inspect")
+	if d.ill[id] != err.Error() {
+		d.ill[id] = err.Error()
+		d.log.Error("container cannot be inspected, each list tries again", "container", id, "err", err)
+	}
+}
+
+func (d *daemon) mended(id string) {
+	if _, was := d.ill[id]; was {
+		delete(d.ill, id)
+		d.log.Info("container can be inspected again", "container", id)
+	}
+}
+
 func (d *daemon) gone(ctx context.Context, id string) {
 	d.seen.Remove(id)
 	delete(d.known, id)
+	delete(d.ill, id)
 	d.tell(ctx, target{kind: kindDocker, name: id, gone: true})
 }
 

@@ -25,7 +25,8 @@ type fakeDaemon struct {
 	mu         sync.Mutex
 	containers map[string]*fakeContainer
 	streams    map[chan string]bool
-	blind      bool // inspect finds nothing
+	blind      bool   // inspect finds nothing
+	broken     string // the container that inspect fails for
 	lists      int
 	server     *http.Server
 }
@@ -81,6 +82,10 @@ func (d *fakeDaemon) listen() {
 	mux.HandleFunc("GET /containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		if r.PathValue("id") == d.broken {
+			http.Error(w, "broken", http.StatusInternalServerError)
+			return
+		}
 		c := d.containers[r.PathValue("id")]
 		if c == nil || d.blind {
 			w.WriteHeader(http.StatusNotFound)
@@ -340,4 +345,29 @@ func TestDockerAwayIsToldAndFilesAreStillFollowed(t *testing.T) {
 	if len(s.order) != 5 {
 		t.Errorf("%d records, want 5", len(s.order))
 	}
+}
+
+func TestOneBrokenContainerHoldsUpNoOtherAndIsToldOnce(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	s.cfg.Shipper.Docker.ListInterval = config.Duration(20 * time.Millisecond)
+	bad, good := fakeID(1), fakeID(2)
+	d.broken = bad
+	d.add(fakeContainer{ID: bad, Name: "bad"}, true)
+	d.add(fakeContainer{ID: good, Name: "good"}, true)
+	d.write(bad, "stdout", "of the broken one")
+	d.write(good, "stdout", "of the other")
+	s.start()
+	s.wait(1)
+	s.until("tries", func() bool { return s.counter("shipper_docker_errors_total") > 5 })
+	for what, want := range map[string]int{"cannot be inspected": 1, "does not answer": 0, "docker answers": 1} {
+		if n := strings.Count(s.log.String(), what); n != want {
+			t.Errorf("%q told %d times, want %d", what, n, want)
+		}
+	}
+	d.mu.Lock()
+	d.broken = ""
+	d.mu.Unlock()
+	s.wait(2)
+	s.until("the end of it", func() bool { return s.logged("can be inspected again") })
 }

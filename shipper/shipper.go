@@ -74,6 +74,9 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 
 	sources, err := t.sourcesOf(ctx, cfg, log, m, st)
 	if err != nil {
+		if w != nil {
+			w.close()
+		}
 		return errors.Join(err, p.Close())
 	}
 	var running, sending sync.WaitGroup
