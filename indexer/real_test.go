@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,7 +35,7 @@ func TestRealElasticsearch(t *testing.T) {
 	var out bytes.Buffer
 	for range 2 {
 		out.Reset()
-		if err := Setup(context.Background(), cfg, slog.New(slog.DiscardHandler), &out); err != nil {
+		if err := Setup(context.Background(), cfg, &out); err != nil {
 			t.Fatal(err)
 		}
 	}
