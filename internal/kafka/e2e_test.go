@@ -26,11 +26,7 @@ func realKafka(t *testing.T, o servers.KafkaOptions) *servers.KafkaCluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := k.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { k.Kill() }) // nodes that stop together wait for the majority that is gone
 	return k
 }
 
