@@ -54,7 +54,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Stop sends SIGTERM and waits for the end. After 15 s it kills, and says so in the error. Without a process it does
+// Stop sends SIGTERM and waits for the end. After a minute it kills, and says so in the error. Without a process it does
 // nothing. A paused process is resumed first.
 func (p *Process) Stop() error {
 	if !p.Running() {

@@ -20,7 +20,7 @@ import (
 
 const (
 	startTimeout = 2 * time.Minute  // three Kafka nodes on two busy cores were seen to take 21 s
-	stopGrace    = 15 * time.Second // after SIGTERM; dockerd needs 11 s if a container ignores SIGTERM
+	stopGrace    = 60 * time.Second // after SIGTERM; a Kafka broker alone needs 2 s, the last of three that stop together may wait for a majority
 	pollEvery    = 50 * time.Millisecond
 )
 
