@@ -137,18 +137,16 @@ func (h *syslogHeader) parse5424(m []byte) bool {
 
 // dataEnd is the index behind the structured data [id k="v"][...] at m[0], or -1.
 func dataEnd(m []byte) int {
-	quoted := false
-	for i := 0; i < len(m); i++ {
-		switch c := m[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case !quoted && c == ']' && at(m, i+1) != '[':
-			return i + 1
+	for end := 0; ; {
+		n := dataElementEnd(m[end:])
+		if n < 0 {
+			return -1
+		}
+		end += n
+		if at(m, end) != '[' {
+			return end
 		}
 	}
-	return -1
 }
 
 // appendData appends the elements of structured data as members id: {name: value}. An
@@ -218,6 +216,7 @@ func appendParam(dst, value []byte) []byte {
 	}
 }
 
+// dataElementEnd is the index behind the element [id k="v"] at m[0], or -1.
 func dataElementEnd(m []byte) int {
 	quoted := false
 	for i := 0; i < len(m); i++ {

@@ -211,7 +211,6 @@ func NewTail(s *Source) *Tail {
 type objects struct {
 	buf     []byte
 	pending []string // opened and still empty
-	depth   int      // opened and written
 }
 
 func (w *objects) open(name string) { w.pending = append(w.pending, name) }
@@ -222,7 +221,6 @@ func (w *objects) close() {
 		return
 	}
 	w.buf = append(w.buf, '}')
-	w.depth--
 }
 
 // member writes the name of a member, with the objects around it that are still unwritten.
@@ -230,7 +228,6 @@ func (w *objects) member(name string) {
 	for _, p := range w.pending {
 		w.name(p)
 		w.buf = append(w.buf, '{')
-		w.depth++
 	}
 	w.pending = w.pending[:0]
 	w.name(name)
