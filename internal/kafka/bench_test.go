@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -39,30 +40,41 @@ func lines(n, size int) [][]byte {
 	return out
 }
 
-// TestMain is also the broker of the benchmarks: a process of its own, so that what
-// is measured is the client alone.
+// roles are what this binary is besides, in processes of their own, so that what is
+// measured is one client alone.
+var roles = map[string]func(arg string) error{"broker": blackhole}
+
 func TestMain(m *testing.M) {
-	if os.Getenv("SLUICE_BENCH_BROKER") == "" {
+	role := roles[os.Getenv("SLUICE_BENCH_ROLE")]
+	if role == nil {
 		os.Exit(m.Run())
 	}
+	if err := role(os.Getenv("SLUICE_BENCH_ARG")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// blackhole is a broker that stores nothing.
+func blackhole(mode string) error {
 	o := []kfake.Opt{kfake.NumBrokers(1), kfake.SeedTopics(12, "logs"), kfake.BlackholeProduce()}
-	if os.Getenv("SLUICE_BENCH_BROKER") == "fetch" {
+	if mode == "fetch" {
 		o = append(o, kfake.SyntheticFetch(kfake.SyntheticBatch{Records: 1000, RecordBytes: 300}))
 	}
 	k, err := kfake.NewCluster(o...)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return err
 	}
+	defer k.Close()
 	fmt.Println(strings.Join(k.ListenAddrs(), ","))
-	os.Stdin.Read(make([]byte, 1)) // until the benchmark is over
-	k.Close()
+	_, err = io.ReadAll(os.Stdin) // until the benchmark is over
+	return err
 }
 
 func benchBroker(b *testing.B, mode string) []string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SLUICE_BENCH_BROKER="+mode)
+	cmd.Env = append(os.Environ(), "SLUICE_BENCH_ROLE=broker", "SLUICE_BENCH_ARG="+mode)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
