@@ -12,6 +12,7 @@ import (
 const (
 	linkRequests = 8               // requests of one link that wait for their answer at most
 	linkBytes    = 8 << 20         // batches are joined to requests up to this size before compression
+	linkRecords  = 32 << 10        // and up to so many records
 	linkIdle     = 3 * time.Minute // a connection unused for this long is closed, before the broker does it
 )
 
@@ -34,6 +35,7 @@ type link struct {
 	dead atomic.Pointer[sarama.Broker] // a connection that failed, for run to close
 
 	broker *sarama.Broker // owned by run
+	packer packer         // owned by run
 	failed int            // connection tries in a row; owned by run
 	after  time.Time      // no try before; owned by run
 	last   error          // why the last try failed; owned by run
@@ -122,13 +124,14 @@ func (l *link) take() []*batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var bytes int64
-	n := 0
+	n, records := 0, 0
 	for n < len(l.queue) {
 		b := l.queue[n]
-		if n > 0 && (bytes+b.bytes > linkBytes || b.alone || l.queue[0].alone) {
+		if n > 0 && (bytes+b.bytes > linkBytes || records+len(b.in) > linkRecords) {
 			break
 		}
 		bytes += b.bytes
+		records += len(b.in)
 		n++
 	}
 	if n == 0 {
@@ -147,6 +150,7 @@ func (l *link) request(batches []*batch) {
 		return
 	}
 	req := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: int32(l.ack / time.Millisecond), Version: 8, TransactionalID: l.txn}
+	l.packer.pack(batches)
 	for _, b := range batches {
 		req.AddBatch(b.p.topic.name, b.p.num, &b.wire)
 	}
@@ -174,6 +178,7 @@ func (l *link) request(batches []*batch) {
 		}
 		l.answers(answers)
 	})
+	l.packer.reset() // the batches may be the callback's already
 	if err != nil {
 		<-l.free
 		l.close() // part of it may have gone out

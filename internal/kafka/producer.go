@@ -199,7 +199,7 @@ func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	}
 	b := part.cur
 	b.add(r, tag, size)
-	if b.bytes >= part.limit || len(b.recs) >= p.opts.BatchRecords {
+	if b.bytes >= part.limit || len(b.in) >= p.opts.BatchRecords {
 		part.seal()
 	}
 	tell := len(part.full) > 0 && !part.told
@@ -219,7 +219,7 @@ func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 
 // seal ends the batch being filled. The caller holds mu.
 func (part *partition) seal() {
-	part.size = len(part.cur.recs)
+	part.size = len(part.cur.in)
 	part.full = append(part.full, part.cur)
 	part.cur, part.due = nil, false
 }
@@ -456,18 +456,18 @@ func (o *outbox) finish(f *finished) {
 	b, p := f.b, o.p
 	t := b.p.topic
 	if f.err == nil {
-		t.records.Add(float64(len(b.recs)))
+		t.records.Add(float64(len(b.in)))
 		t.bytes.Add(float64(b.bytes))
 		t.batches.Inc()
 		o.size.Observe(float64(b.bytes))
 		o.latency.Observe(time.Since(b.sent).Seconds())
 	} else if !errors.Is(f.err, ErrAborted) && !errors.Is(f.err, ErrFenced) {
-		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.recs)))
+		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.in)))
 	}
 	if p.opts.Done != nil {
 		p.opts.Done(&Result{Topic: t.name, Partition: b.p.num, BaseOffset: f.offset, Tags: b.tags, Records: b.in, Err: f.err})
 	}
-	n, held := int64(len(b.recs)), b.held
+	n, held := int64(len(b.in)), b.held
 	b.recycle()
 	o.held.Set(float64(p.held.Add(-held)))
 	p.budget.give(held)

@@ -265,7 +265,7 @@ func (s *sender) dispatch(p *partition) {
 // what follows.
 func (s *sender) refuse(p *partition, err error) {
 	b := p.head
-	for i := range b.recs {
+	for i := range b.in {
 		s.p.outbox.put(finished{b: b.part(i, i+1), offset: -1, err: fmt.Errorf("%w: %w", ErrInvalidRecord, err), code: name(err)})
 	}
 	b.recycle()
@@ -393,7 +393,7 @@ func (s *sender) answer(a *answer, now time.Time) {
 	}
 	switch r {
 	case accept:
-		p.id = p.id.next(len(b.recs))
+		p.id = p.id.next(len(b.in))
 		s.finish(p, finished{b: b, offset: a.offset})
 		p.grow(int64(s.p.opts.BatchBytes))
 		s.well(p, now)
@@ -442,7 +442,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 		// other records under the same numbers would be taken for copies and dropped.
 		s.restart(p)
 	}
-	if len(b.recs) == 1 {
+	if len(b.in) == 1 {
 		kind := ErrInvalidRecord
 		if r == halve {
 			kind = ErrTooLarge
