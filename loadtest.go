@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,16 +24,17 @@ func loadtestCommand() *cobra.Command {
 says in its text where it comes from and as how manieth, so that at the other end each
 is known: missing, doubled, out of order or late.
 
-run, break and peers start real servers on free ports of this machine and install them
+run, curves, break and peers start real servers on free ports of this machine and install them
 first (Java, Maven packages; as root also Debian packages).`,
 		Example: `  sluice loadtest run --quick                      # measure every stage, some five minutes
+  sluice loadtest curves --quick                   # how cost grows with files, partitions, sizes
   sluice loadtest scenarios                        # what can be broken, and what is expected
   sluice loadtest break                            # break it, all scenarios
   sluice loadtest generate --docker /tmp/lt --rate 70000 --for 1m --ledger /tmp/lt.json
   sluice loadtest verify --ledger /tmp/lt.json --kafka 127.0.0.1:9092 --topic logs`,
 		GroupID: groupTools,
 	}
-	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), scenariosCommand(), breakCommand(), peersCommand(), floorCommand())
+	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), curvesCommand(), scenariosCommand(), breakCommand(), peersCommand(), floorCommand())
 	return cmd
 }
 
@@ -131,11 +130,11 @@ DIR/docker.sock as a Docker daemon does, so that a shipper follows these contain
 			}
 			out = k
 		}
-		say := progress(cmd.ErrOrStderr())
+		bar := loadtest.NewBar(cmd.ErrOrStderr())
 		g, err := loadtest.Generate(ctx, loadtest.NewLines(w), p, out, func(g loadtest.Generated) {
-			say(fmt.Sprintf("%d lines in %v", g.Lines, g.Elapsed.Round(time.Second)))
+			bar.Show(p.Share(g.Lines, g.Elapsed), fmt.Sprintf("%d lines written", g.Lines))
 		})
-		say("")
+		bar.End()
 		fmt.Fprintf(cmd.OutOrStdout(), "run %08x: %d lines, %d bytes in %v: %.0f lines/s, %.0f MB/s, late by %v at most\n", w.Run, g.Lines, g.Bytes,
 			g.Elapsed.Round(time.Millisecond), float64(g.Lines)/g.Elapsed.Seconds(), float64(g.Bytes)/1e6/g.Elapsed.Seconds(), g.Late.Round(time.Microsecond))
 		if *ledger != "" {
@@ -182,11 +181,19 @@ The exit code is 1 if anything is not as it should be.`,
 		}
 		_, lines, _ := l.Total()
 		v := loadtest.NewVerifier(loadtest.VerifyOptions{Run: l.Run, Places: *places, Ordered: *broker != "", Repeats: *broker != "" && !*once})
-		if *broker != "" {
-			err = loadtest.ReadAll(cmd.Context(), []string{*broker}, strings.Split(*topic, ","), v, lines)
-		} else {
-			err = loadtest.Elastic{URL: *elastic}.Read(cmd.Context(), *index, v.See)
+		bar := loadtest.NewBar(cmd.ErrOrStderr())
+		see := func(value []byte, at time.Time) {
+			v.See(value, at)
+			if n := v.Distinct(); n%5000 == 0 {
+				bar.Show(float64(n)/float64(max(1, lines)), fmt.Sprintf("%d of %d lines found", n, lines))
+			}
 		}
+		if *broker != "" {
+			err = loadtest.ReadAll(cmd.Context(), []string{*broker}, strings.Split(*topic, ","), v, see, lines)
+		} else {
+			err = loadtest.Elastic{URL: *elastic}.Read(cmd.Context(), *index, see)
+		}
+		bar.End()
 		if err != nil {
 			return err
 		}
@@ -227,11 +234,12 @@ was there before. /stats has the counters; they are printed at the end as well.`
 	return cmd
 }
 
-// runFlags adds those of a run; the options are complete after parsing.
-func runFlags(cmd *cobra.Command) (options func() (loadtest.RunOptions, error), save *string) {
+// measureFlags adds those of everything that measures; the options are complete after parsing.
+func measureFlags(cmd *cobra.Command, quick, full loadtest.RunOptions) (o *loadtest.RunOptions, complete func() error, save *string) {
 	f := cmd.Flags()
-	o, full := loadtest.QuickRun(), loadtest.FullRun()
-	quick := f.Bool("quick", false, "a run of some five minutes; other flags still count")
+	o = new(loadtest.RunOptions)
+	*o = full
+	short := f.Bool("quick", false, "a short run; other flags still count")
 	f.IntVar(&o.Tries, "tries", full.Tries, "measures of each program; the report has the median")
 	f.Int64Var(&o.Lines, "lines", full.Lines, "of each measure")
 	f.Int64Var(&o.ElasticLine, "elastic-lines", full.ElasticLine, "of each measure into Elasticsearch")
@@ -240,20 +248,14 @@ func runFlags(cmd *cobra.Command) (options func() (loadtest.RunOptions, error), 
 	f.IntVar(&o.Mean, "mean", o.Mean, "mean size of lines, bytes")
 	f.IntVar(&o.Partitions, "partitions", o.Partitions, "of each topic")
 	f.StringVar(&o.Compression, "compression", o.Compression, "of batches: none, lz4, zstd, snappy, gzip")
-	f.StringVar(&o.BulkBytes, "bulk-bytes", "", "of sluice's bulk bodies, such as 4MiB; empty: its default")
-	f.IntVar(&o.BulkCount, "bulk-count", o.BulkCount, "documents a bulk, of floors and peers, and of sluice with --bulk-bytes")
 	f.IntVar(&o.Gzip, "gzip", o.Gzip, "level of sluice's bulk bodies; -1: its default")
-	f.Float64Var(&o.Rate, "rate", full.Rate, "of the pipeline, lines a second")
-	f.DurationVar(&o.For, "for", full.For, "of the pipeline")
-	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of each stage into this `DIR`")
 	dir := f.String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
 	save = f.String("report", "", "write report.json and report.html to this `DIR`")
-	return func() (loadtest.RunOptions, error) {
-		if *quick {
-			q := loadtest.QuickRun()
+	return o, func() error {
+		if *short {
 			for name, set := range map[string]func(){
-				"tries": func() { o.Tries = q.Tries }, "lines": func() { o.Lines = q.Lines }, "elastic-lines": func() { o.ElasticLine = q.ElasticLine },
-				"rate": func() { o.Rate = q.Rate }, "for": func() { o.For = q.For },
+				"tries": func() { o.Tries = quick.Tries }, "lines": func() { o.Lines = quick.Lines }, "elastic-lines": func() { o.ElasticLine = quick.ElasticLine },
+				"rate": func() { o.Rate = quick.Rate }, "for": func() { o.For = quick.For },
 			} {
 				if !f.Changed(name) {
 					set()
@@ -263,8 +265,21 @@ func runFlags(cmd *cobra.Command) (options func() (loadtest.RunOptions, error), 
 		var err error
 		o.Dir = *dir
 		o.Bin, err = os.Executable()
-		return o, err
+		return err
 	}, save
+}
+
+// runFlags adds those of run and peers.
+func runFlags(cmd *cobra.Command) (o *loadtest.RunOptions, complete func() error, save *string) {
+	full := loadtest.FullRun()
+	o, complete, save = measureFlags(cmd, loadtest.QuickRun(), full)
+	f := cmd.Flags()
+	f.StringVar(&o.BulkBytes, "bulk-bytes", "", "of sluice's bulk bodies, such as 4MiB; empty: its default")
+	f.IntVar(&o.BulkCount, "bulk-count", o.BulkCount, "documents a bulk, of floors and peers, and of sluice with --bulk-bytes")
+	f.Float64Var(&o.Rate, "rate", full.Rate, "of the pipeline, lines a second")
+	f.DurationVar(&o.For, "for", full.For, "of the pipeline")
+	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of each stage into this `DIR`")
+	return o, complete, save
 }
 
 func runCommand() *cobra.Command {
@@ -281,23 +296,71 @@ All that arrives is verified. docs/loadtest.md explains each number.`,
   sluice loadtest run --part indexer --bulk-bytes 4MiB --gzip 0`,
 		Args: cobra.NoArgs,
 	}
-	options, save := runFlags(cmd)
-	parts := cmd.Flags().StringSlice("part", loadtest.Parts, "what to measure")
+	o, complete, save := runFlags(cmd)
+	partFlag(cmd, o, loadtest.Parts)
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		o, err := options()
-		if err != nil {
+		if err := complete(); err != nil {
 			return err
 		}
-		o.Parts = *parts
+		return carryOut(cmd, o, *save)
+	})
+	return cmd
+}
+
+func partFlag(cmd *cobra.Command, o *loadtest.RunOptions, parts []string) {
+	cmd.Flags().StringSliceVar(&o.Parts, "part", parts, "what to measure: "+strings.Join(loadtest.Parts, ", "))
+}
+
+func curvesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "curves [--quick] [--over NAME[=VALUE,...]]... [flags]",
+		Short: "Measure how cost grows with partitions, files, size of lines and of bulks",
+		Long: `curves varies one setting at a time while all others stand still, and measures the stages
+that it matters to, each beside a loop that does no work (floor). All that arrives is
+verified, at every point. The report has a table and charts for each curve:
+
+  partitions  shipper, aggregator, indexer: topics of so many partitions
+  files       shipper: so many Docker logs, and so many plain files
+  size        shipper, aggregator, indexer: lines of so many bytes, the same bytes in all
+  bulk        indexer into a sink, with --elasticsearch into Elasticsearch as well`,
+		Example: `  sluice loadtest curves --quick --report /tmp/report
+  sluice loadtest curves --over files
+  sluice loadtest curves --over partitions=1,2,4,8 --over size=200,20000 --lines 1000000
+  sluice loadtest curves --over bulk=1MiB,4MiB,16MiB --elasticsearch`,
+		Args: cobra.NoArgs,
+	}
+	o, complete, save := measureFlags(cmd, loadtest.QuickCurves(), loadtest.FullCurves())
+	f := cmd.Flags()
+	over := f.StringArray("over", loadtest.CurveNames, "what to vary, and its values")
+	f.BoolVar(&o.CurveElastic, "elasticsearch", false, "the curve over bulk goes into Elasticsearch as well")
+	cmd.RunE = action(func(cmd *cobra.Command) error {
+		quick, _ := f.GetBool("quick")
+		for _, text := range *over {
+			c, err := loadtest.ParseCurve(text, quick)
+			if err != nil {
+				return err
+			}
+			o.Curves = append(o.Curves, c)
+		}
+		if err := complete(); err != nil {
+			return err
+		}
 		return carryOut(cmd, o, *save)
 	})
 	return cmd
 }
 
 // carryOut runs and reports.
-func carryOut(cmd *cobra.Command, o loadtest.RunOptions, save string) error {
+func carryOut(cmd *cobra.Command, o *loadtest.RunOptions, save string) error {
+	for _, part := range o.Parts {
+		if !slices.Contains(loadtest.Parts, part) {
+			return fmt.Errorf("part %q is none of %s", part, strings.Join(loadtest.Parts, ", "))
+		}
+	}
 	return inDir(&o.Dir, func() error {
-		report, err := loadtest.Run(cmd.Context(), o, progress(cmd.ErrOrStderr()))
+		bar := loadtest.NewBar(cmd.ErrOrStderr())
+		report, err := loadtest.Run(cmd.Context(), *o, bar.Show)
+		bar.End()
 		return errors.Join(err, tell(cmd, report, save))
 	})
 }
@@ -325,33 +388,6 @@ func tell(cmd *cobra.Command, r *loadtest.Report, save string) (err error) {
 		err = errors.Join(err, fmt.Errorf("not as promised"))
 	}
 	return err
-}
-
-// progress is a line that is overwritten where a terminal is, and a line each few
-// seconds elsewhere. A text that ends with a newline is a result and stays; "" ends it.
-func progress(w io.Writer) func(string) {
-	terminal := false
-	if f, ok := w.(*os.File); ok {
-		s, err := f.Stat()
-		terminal = err == nil && s.Mode()&os.ModeCharDevice != 0
-	}
-	start := time.Now()
-	var told atomic.Int64
-	return func(text string) {
-		at := time.Since(start)
-		_, result := strings.CutSuffix(text, "\n")
-		switch {
-		case terminal && (result || text == ""):
-			fmt.Fprint(w, "\r\033[K", text)
-		case terminal:
-			fmt.Fprintf(w, "\r\033[K%s  %.120s", at.Round(time.Second), strings.ReplaceAll(text, "\n", " "))
-		case result:
-			fmt.Fprintf(w, "%s  %s", at.Round(time.Second), text)
-		case text != "" && at.Milliseconds()-told.Load() > 3000:
-			told.Store(at.Milliseconds())
-			fmt.Fprintf(w, "%s  %s\n", at.Round(time.Second), text)
-		}
-	}
 }
 
 func scenariosCommand() *cobra.Command {
@@ -418,7 +454,9 @@ and every counter to come out, or says which did not. The exit code is then 1.`,
 			}
 			o := loadtest.BreakOptions{Dir: *dir, Bin: bin, Scenarios: list}
 			return inDir(&o.Dir, func() error {
-				report, err := loadtest.Break(cmd.Context(), o, progress(cmd.ErrOrStderr()))
+				bar := loadtest.NewBar(cmd.ErrOrStderr())
+				report, err := loadtest.Break(cmd.Context(), o, bar.Show)
+				bar.End()
 				return errors.Join(err, tell(cmd, report, *save))
 			})
 		})(cmd, names)
@@ -441,15 +479,13 @@ environment:
   sluice loadtest peers --part shipper --peer rsyslog --peer 'shipper:mine=my-shipper --files "$LT_FILES" --to "$LT_OUT_BROKER/$LT_OUT_TOPIC"'`,
 		Args: cobra.NoArgs,
 	}
-	options, save := runFlags(cmd)
+	o, complete, save := runFlags(cmd)
 	peers := cmd.Flags().StringArray("peer", loadtest.KnownPeers, "beside sluice and the floors")
-	parts := cmd.Flags().StringSlice("part", loadtest.Parts[:4], "what to measure")
+	partFlag(cmd, o, loadtest.Parts[:4])
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		o, err := options()
-		if err != nil {
+		if err := complete(); err != nil {
 			return err
 		}
-		o.Parts = *parts
 		for _, text := range *peers {
 			p, err := loadtest.ParsePeer(text)
 			if err != nil {
@@ -479,6 +515,7 @@ func floorCommand() *cobra.Command {
 	s.StringVar(&f.Compression, "compression", "lz4", "of batches")
 	s.Int64Var(&f.Lines, "lines", 0, "end after so many")
 	s.IntVar(&f.BulkCount, "bulk-count", 2000, "documents a bulk")
+	s.Int64Var(&f.BulkBytes, "bulk-bytes", 0, "bytes of a bulk at most; 0: no limit")
 	cmd.RunE = action(func(cmd *cobra.Command) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Minute)
 		defer cancel()

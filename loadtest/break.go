@@ -25,9 +25,12 @@ type BreakOptions struct {
 
 // Break carries scenarios out one after another on one site. A scenario that fails is in
 // the report; the error is of what kept one from being carried out.
-func Break(ctx context.Context, o BreakOptions, say func(string)) (*Report, error) {
+func Break(ctx context.Context, o BreakOptions, progress Progress) (*Report, error) {
 	report := NewReport(RunOptions{Bin: o.Bin})
 	report.Title = "sluice: breaking it"
+	done := 0 // scenarios
+	say := func(text string) { progress(float64(done)/float64(len(o.Scenarios)), text) }
+	report.Servers = append(report.Servers, elasticVersion)
 	say("starting Kafka dc1, Kafka central and Elasticsearch")
 	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: true, Links: true})
 	if err != nil {
@@ -37,6 +40,7 @@ func Break(ctx context.Context, o BreakOptions, say func(string)) (*Report, erro
 	var errs []error
 	for i := range o.Scenarios {
 		s := &o.Scenarios[i]
+		done = i
 		out, err := carryOut(ctx, site, s, say)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("scenario %s: %w", s.Name, err))

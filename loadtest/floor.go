@@ -32,7 +32,8 @@ type Floor struct {
 	Partitions  int    // of Out
 	Compression string
 	Lines       int64 // end after so many
-	BulkCount   int
+	BulkCount   int   // consume: documents a bulk
+	BulkBytes   int64 // consume: a bulk is full at this size as well; 0: by count alone
 }
 
 // Floors are the loops there are for a kind.
@@ -79,6 +80,7 @@ func (f Floor) read(send sender) error {
 		return fmt.Errorf("files %s: %d found (%v)", f.Files, len(files), err)
 	}
 	var chunk []byte
+	r := bufio.NewReaderSize(nil, 1<<20)
 	for _, name := range files {
 		file, err := os.Open(name)
 		if err != nil {
@@ -87,7 +89,7 @@ func (f Floor) read(send sender) error {
 		h := fnv.New32a()
 		h.Write([]byte(filepath.Dir(name) + "/" + filepath.Base(name)[:min(12, len(filepath.Base(name)))]))
 		partition, key := int32(h.Sum32()%uint32(f.Partitions)), []byte(filepath.Base(name))
-		r := bufio.NewReaderSize(file, 1<<20)
+		r.Reset(file)
 		for {
 			line, err := r.ReadSlice('\n')
 			if err == io.EOF {
@@ -292,7 +294,7 @@ func (b *bulker) add(_ int32, _, value []byte, _ []kgo.RecordHeader, _ time.Time
 	b.body.WriteString("\"}}\n{")
 	b.body.Write(value[headLen:])
 	b.body.WriteByte('\n')
-	if b.count++; b.count >= b.f.BulkCount {
+	if b.count++; b.count >= b.f.BulkCount || b.f.BulkBytes > 0 && int64(b.body.Len()) >= b.f.BulkBytes {
 		b.flush()
 	}
 	b.mu.Lock()

@@ -35,6 +35,27 @@ func CreateTopic(ctx context.Context, brokers []string, topic string, partitions
 	return nil
 }
 
+// DeleteTopic deletes a topic; one that is not there is no error.
+func DeleteTopic(ctx context.Context, brokers []string, topic string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrDeleteTopicsRequest()
+	t := kmsg.NewDeleteTopicsRequestTopic()
+	t.Topic = &topic
+	req.TopicNames, req.Topics = []string{topic}, append(req.Topics, t)
+	resp, err := req.RequestWith(ctx, cl)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
+	}
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return fmt.Errorf("delete topic %s: %w", topic, err)
+	}
+	return nil
+}
+
 // KafkaWriter produces lines as events of sluice, as the shipper would have, so that
 // an aggregator or an indexer has something to read. Source n goes to partition
 // n % Partitions, in order.

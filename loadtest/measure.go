@@ -6,6 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,31 +19,85 @@ import (
 // Measure is what one program did with one input. Only measures of one run are to be
 // compared: the machine, its other load and its disk are then the same.
 type Measure struct {
-	Part     string        `json:"part"`    // shipper, aggregator, indexer, pipeline
-	Who      string        `json:"who"`     // sluice, floor franz-go, rsyslog ...
-	Setting  string        `json:"setting"` // lz4, 4 partitions ...
-	Events   int64         `json:"events"`
-	Bytes    int64         `json:"bytes"`    // of the input
-	Elapsed  time.Duration `json:"elapsed"`  // from the first event at the output to the last
-	First    time.Duration `json:"first"`    // from the start of the program to its first event at the output
-	CPU      time.Duration `json:"cpu"`      // of the whole life, user and system
-	PeakRSS  int64         `json:"peak_rss"` // bytes
-	Allocs   float64       `json:"allocs"`   // an event; 0: unknown
-	AllocB   float64       `json:"alloc_b"`  // bytes an event
-	Samples  []Sample      `json:"samples"`  // events at the output over time
-	Verdict  *Verdict      `json:"verdict"`  // nil: only counted
-	Counters []Problem     `json:"counters"` // sums that do not come out
-	Note     string        `json:"note"`     // where it does less work than sluice
-	Doubled  int64         `json:"doubled"`  // events at the output more than lines, for programs without a verdict
+	Part     string        // shipper, aggregator, indexer, elasticsearch
+	Who      string        // sluice, floor franz-go, rsyslog ...
+	Setting  string        // lz4, 4 partitions ...
+	Curve    string        // what was varied; empty: no point of a curve
+	X        int64         // its value there
+	Command  string        // as it was started
+	Config   string        // the file it was given
+	Events   int64         //
+	Bytes    int64         // of the input
+	Elapsed  time.Duration // from the first event at the output to the last
+	First    time.Duration // from the start of the program to its first event at the output
+	CPU      time.Duration // of the whole life, user and system
+	PeakRSS  int64         // bytes
+	Allocs   float64       // an event; 0: unknown
+	AllocB   float64       // bytes an event
+	Samples  []Sample      // events at the output over time
+	Verdict  *Verdict      // nil: only counted
+	Counters []Problem     // sums that do not come out
+	Note     string        // where it does less work than sluice
+	Tries    int           // that this is the median of
+	Rates    [2]float64    // least and greatest of the tries
+	CPUs     [2]float64    // likewise, CPU-seconds a million events
 
-	first int64  // events at First
-	stage *Stage // nil: not one of ours
+	first   int64   // events at First
+	atFirst Figures // counters of a stage then
+	stage   *Stage  // nil: not one of ours
+}
+
+// MarshalJSON has what is derived as well, and units in its names.
+func (m *Measure) MarshalJSON() ([]byte, error) {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	out := map[string]any{
+		"part": m.Part, "program": m.Who, "setting": m.Setting, "events": m.Events, "input_bytes": m.Bytes, "elapsed_ms": ms(m.Elapsed), "first_event_ms": ms(m.First), "cpu_ms": ms(m.CPU),
+		"events_per_s": m.Rate(), "mb_per_s": m.MBs(), "cpu_s_per_million_events": m.CPUPerMillion(), "cpu_s_per_gb": m.CPUPerGB(), "peak_rss_bytes": m.PeakRSS,
+		"command": m.Command, "config": m.Config,
+	}
+	samples := [][2]float64{}
+	for _, s := range m.Samples {
+		samples = append(samples, [2]float64{ms(s.At), float64(s.Events)})
+	}
+	out["samples_ms_events"] = samples
+	if m.Curve != "" {
+		out["curve"], out["x"] = m.Curve, m.X
+	}
+	if m.stage != nil {
+		out["allocs_per_event"], out["alloc_bytes_per_event"] = m.Allocs, m.AllocB
+	}
+	if m.Verdict != nil {
+		out["verdict"] = m.Verdict
+	}
+	if len(m.Counters) > 0 {
+		out["counters"] = m.Counters
+	}
+	if m.Note != "" {
+		out["note"] = m.Note
+	}
+	if m.Tries > 1 {
+		out["tries"], out["events_per_s_min_max"], out["cpu_s_per_million_events_min_max"] = m.Tries, m.Rates, m.CPUs
+	}
+	return json.Marshal(out)
+}
+
+// described notes how a program was started and what it was told.
+func (m *Measure) described(p *Proc) {
+	m.Command = strings.Join(p.Argv, " ")
+	for _, arg := range p.Argv {
+		switch filepath.Ext(arg) {
+		case ".yaml", ".conf", ".properties":
+			if text, err := os.ReadFile(arg); err == nil {
+				m.Config = string(text)
+			}
+		}
+	}
 }
 
 // Sample is how far a program was.
 type Sample struct {
-	At     time.Duration `json:"at"` // since its start
-	Events int64         `json:"events"`
+	At     time.Duration // since its start
+	Events int64
 }
 
 // Rate is events a second once it runs.
@@ -52,13 +109,16 @@ func (m *Measure) MBs() float64 { return m.Rate() * float64(m.Bytes) / float64(m
 // CPUPerMillion is CPU-seconds for a million events.
 func (m *Measure) CPUPerMillion() float64 { return m.CPU.Seconds() / float64(m.Events) * 1e6 }
 
+// CPUPerGB is CPU-seconds for 10^9 bytes of input.
+func (m *Measure) CPUPerGB() float64 { return m.CPU.Seconds() / float64(m.Bytes) * 1e9 }
+
 // counter says how many events are at an output.
 type counter func(ctx context.Context) (int64, error)
 
 const stalled = 90 * time.Second
 
 // follow watches a program that has been started at a time until want events are at the output.
-func (m *Measure) follow(ctx context.Context, p *Proc, start time.Time, out counter, want int64, progress func(string)) error {
+func (m *Measure) follow(ctx context.Context, p *Proc, start time.Time, out counter, want int64, progress func(n int64)) error {
 	m.Events = want
 	var firstAt, movedAt time.Duration
 	last := int64(0)
@@ -71,6 +131,9 @@ func (m *Measure) follow(ctx context.Context, p *Proc, start time.Time, out coun
 		}
 		if n > 0 && firstAt == 0 {
 			firstAt, m.first, m.First = at, n, at
+			if m.stage != nil {
+				m.atFirst, _ = m.stage.Figures(ctx) // without them the start counts as well
+			}
 		}
 		if n > last {
 			last, movedAt = n, at
@@ -78,16 +141,16 @@ func (m *Measure) follow(ctx context.Context, p *Proc, start time.Time, out coun
 		if tick%10 == 0 || n >= want {
 			m.Samples = append(m.Samples, Sample{at, n})
 			p.sample()
-			progress(fmt.Sprintf("%s: %d of %d events", m.Who, n, want))
+			progress(n)
 		}
 		switch {
 		case n >= want:
 			m.Elapsed = max(at-firstAt, time.Millisecond)
 			if m.first*2 > want { // over before it was seen to begin
-				m.first, m.Elapsed = 0, at
+				m.first, m.Elapsed, m.atFirst = 0, at, nil
 			}
 			u := p.Usage()
-			m.CPU, m.PeakRSS, m.Doubled = u.CPU, u.PeakRSS, n-want
+			m.CPU, m.PeakRSS = u.CPU, u.PeakRSS
 			return nil
 		case ended:
 			return fmt.Errorf("%s ended after %d of %d events: %v; the last of its log:\n%s", p.Name, n, want, p.Ended(), lastLines(p.Log, 15))
@@ -100,10 +163,16 @@ func (m *Measure) follow(ctx context.Context, p *Proc, start time.Time, out coun
 	}
 }
 
-// allocations are those of a Go program with sluice's metrics.
+// allocations are those of a Go program with sluice's metrics, from its first event on, or
+// from its start if most was over by then.
 func (m *Measure) allocations(f Figures) {
-	m.Allocs = f["go_memstats_mallocs_total"] / float64(m.Events)
-	m.AllocB = f["go_memstats_alloc_bytes_total"] / float64(m.Events)
+	events, before := m.Events-m.first, m.atFirst
+	if m.first*2 > m.Events || len(before) == 0 {
+		events, before = m.Events, Figures{}
+	}
+	const objects, bytes = "go_memstats_mallocs_total", "go_memstats_alloc_bytes_total"
+	m.Allocs = (f[objects] - before[objects]) / float64(events)
+	m.AllocB = (f[bytes] - before[bytes]) / float64(events)
 }
 
 // topicCounter counts the records of a topic by its end offsets, which costs a broker nothing.
@@ -177,7 +246,11 @@ func countIndexed(e Elastic, index string) counter {
 
 // String is one line for people.
 func (m *Measure) String() string {
-	s := fmt.Sprintf("%s: %s: %.0f events/s, %.0f MB/s, %.1f CPU-s/million, %d MiB", m.Part, m.Who, m.Rate(), m.MBs(), m.CPUPerMillion(), m.PeakRSS>>20)
+	part := m.Part
+	if m.Curve != "" {
+		part = fmt.Sprintf("%s %s: %s", m.Curve, formatX(m.Curve, m.X), m.Part)
+	}
+	s := fmt.Sprintf("%s: %s: %.0f events/s, %.0f MB/s, %.1f CPU-s/million, %d MiB", part, m.Who, m.Rate(), m.MBs(), m.CPUPerMillion(), m.PeakRSS>>20)
 	if m.Verdict != nil {
 		s += ", " + m.Verdict.String()
 	}

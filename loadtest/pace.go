@@ -33,3 +33,15 @@ func (p Pace) Due(n int64) time.Duration {
 	}
 	return time.Duration(float64(n) / p.Rate * float64(time.Second))
 }
+
+// Share is how much is done after so many lines and such a time; below 0 without a limit.
+func (p Pace) Share(sent int64, elapsed time.Duration) float64 {
+	share := -1.0
+	if p.Lines > 0 {
+		share = float64(sent) / float64(p.Lines)
+	}
+	if p.For > 0 {
+		share = max(share, float64(elapsed)/float64(p.For))
+	}
+	return share
+}

@@ -38,3 +38,16 @@ func TestPaceKeepsTheRate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestPaceShare(t *testing.T) {
+	f := func(p Pace, sent int64, elapsed time.Duration, want float64) {
+		t.Helper()
+		if got := p.Share(sent, elapsed); got != want {
+			t.Errorf("%+v after %d lines, %v: %v, want %v", p, sent, elapsed, got, want)
+		}
+	}
+	f(Pace{}, 5, time.Second, -1)
+	f(Pace{Lines: 10}, 5, time.Second, 0.5)
+	f(Pace{For: 4 * time.Second}, 5, time.Second, 0.25)
+	f(Pace{Lines: 10, For: 4 * time.Second}, 5, time.Second, 0.5)
+}

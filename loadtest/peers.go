@@ -111,7 +111,7 @@ func (r *runner) peer(ctx context.Context, m *Measure, part string, in input, p 
 			t.outTopic = t.name + "." + in.topic // its default policy puts the source's alias before
 		}
 		if err = r.toTopic(ctx, m, in, brokers, t.outTopic, func() (*Proc, error) { return prepare(t) }); err == nil {
-			err = ReadAll(ctx, brokers, []string{t.outTopic}, v, in.lines)
+			err = ReadAll(ctx, brokers, []string{t.outTopic}, v, v.See, in.lines)
 		}
 	case PartIndexer:
 		t.inBroker, t.outIndex = r.site.Central.Brokers[0], "peer"

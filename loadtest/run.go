@@ -20,7 +20,8 @@ const (
 	PartAggregator = "aggregator"    // Kafka to Kafka
 	PartIndexer    = "indexer"       // Kafka to a sink that costs nothing
 	PartElastic    = "elasticsearch" // Kafka to Elasticsearch
-	PartPipeline   = "pipeline"      // all stages, at a pace, into Elasticsearch: latency
+	PartPlain      = "shipper, plain files"
+	PartPipeline   = "pipeline" // all stages, at a pace, into Elasticsearch: latency
 )
 
 // Parts has all of them.
@@ -28,23 +29,26 @@ var Parts = []string{PartShipper, PartAggregator, PartIndexer, PartElastic, Part
 
 // RunOptions say what is measured and how much.
 type RunOptions struct {
-	Dir   string // for everything that is written
-	Bin   string // the sluice under test
-	Parts []string
-	Peers []Peer // measured beside sluice; nil: none
-	Tries int    // measures of each program and part; the report has the median
+	Dir          string // for everything that is written
+	Bin          string // the sluice under test
+	Parts        []string
+	Curves       []Curve // measured after the parts
+	Peers        []Peer  // measured beside sluice; nil: none
+	CurveElastic bool    // the curve over bulks goes into Elasticsearch as well as into the sink
+	Tries        int     // measures of each program and part; the report has the median
 
 	Lines       int64 // of each measure but those of Elasticsearch and the pipeline
 	ElasticLine int64 // of those into Elasticsearch
 	Sources     int
 	Skew        float64
-	Mean        int // bytes of a line
+	Mean        int  // bytes of a line
+	Exact       bool // all lines have Mean bytes
 	Seed        uint64
 	Partitions  int
 	Compression string
-	BulkBytes   string
-	BulkCount   int // of floors and peers; of sluice if BulkBytes is set
-	Gzip        int // level of sluice's bulk bodies; -1: sluice's default
+	BulkBytes   string // of bulk bodies; empty: sluice's default
+	BulkCount   int    // of floors and peers; of sluice if BulkBytes is set
+	Gzip        int    // level of sluice's bulk bodies; -1: sluice's default
 
 	Profile string // directory for a CPU profile of each of sluice's stages; it costs some per cent
 
@@ -65,35 +69,76 @@ func FullRun() RunOptions {
 	return o
 }
 
-// runner carries a run out.
-type runner struct {
+// job is one part, measured with options of its own.
+type job struct {
 	RunOptions
-	site   *Site
-	report *Report
-	say    func(string)
-	run    uint32
-	n      int // measures so far, for names
+	part string
+	over string // curve that it is a point of; empty: of none
+	x    int64  // where on it
 }
 
-// Run measures all parts and checks what arrived. The report holds what was done also
-// when there is an error; say is told what is being done, and results with a newline at
-// their end.
-func Run(ctx context.Context, o RunOptions, say func(string)) (*Report, error) {
-	r := &runner{RunOptions: o, report: NewReport(o), say: say, run: uint32(time.Now().Unix())}
-	say("starting Kafka dc1, Kafka central" + map[bool]string{true: " and Elasticsearch"}[r.needsElastic()])
-	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: r.needsElastic()})
+func (o RunOptions) jobs() (out []job) {
+	for _, part := range o.Parts {
+		out = append(out, job{RunOptions: o, part: part})
+	}
+	for _, c := range o.Curves {
+		out = append(out, c.jobs(o)...)
+	}
+	return out
+}
+
+// runner carries a run out, one job after another.
+type runner struct {
+	job
+	site   *Site
+	report *Report
+	run    uint32
+	n      int // measures so far, for names
+	inputs map[string]*kept
+	warm   bool    // Elasticsearch is
+	used   []topic // written by the program under test
+
+	progress Progress
+	steps    int // of the whole run: inputs and measures
+	done     int
+}
+
+// parts are what a job can be, but for the pipeline: an input, and programs that read it.
+var parts = map[string]struct {
+	input    func(*runner, context.Context) (input, error)
+	programs func(*runner, input) []program
+}{
+	PartShipper:    {(*runner).dockerFiles, (*runner).shippers},
+	PartPlain:      {(*runner).plainFiles, (*runner).plainShippers},
+	PartAggregator: {(*runner).dc1Topic, (*runner).aggregators},
+	PartIndexer:    {(*runner).centralTopic, (*runner).indexers},
+	PartElastic:    {(*runner).elasticTopic, (*runner).elasticIndexers},
+}
+
+// Run measures all parts and curves and checks what arrived. The report holds what was done also
+// when there is an error.
+func Run(ctx context.Context, o RunOptions, progress Progress) (*Report, error) {
+	jobs := o.jobs()
+	elastic := slices.ContainsFunc(jobs, func(j job) bool { return j.part == PartElastic || j.part == PartPipeline })
+	r := &runner{report: NewReport(o), progress: progress, run: uint32(time.Now().Unix()), inputs: map[string]*kept{}}
+	if elastic {
+		r.report.Servers = append(r.report.Servers, elasticVersion)
+	}
+	for _, r.job = range jobs {
+		r.steps += r.stepsOfJob()
+	}
+	r.say("starting Kafka dc1, Kafka central" + map[bool]string{true: " and Elasticsearch"}[elastic])
+	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: elastic})
 	if err != nil {
 		return r.report, err
 	}
 	defer site.Close()
 	r.site = site
-	parts := map[string]func(context.Context) error{
-		PartShipper: r.shipper, PartAggregator: r.aggregator, PartIndexer: r.indexer, PartElastic: r.elastic, PartPipeline: r.pipeline,
-	}
+	defer r.forget(ctx)
 	var errs []error
-	for _, part := range o.Parts {
-		if err := parts[part](ctx); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", part, err))
+	for _, r.job = range jobs {
+		if err := r.carryOut(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.label(), err))
 		}
 		if ctx.Err() != nil {
 			break
@@ -103,13 +148,48 @@ func Run(ctx context.Context, o RunOptions, say func(string)) (*Report, error) {
 	return r.report, errors.Join(errs...)
 }
 
-func (r *runner) needsElastic() bool {
-	return slices.Contains(r.Parts, PartElastic) || slices.Contains(r.Parts, PartPipeline)
+// label is the job for people.
+func (r *runner) label() string {
+	if r.over == "" {
+		return r.part
+	}
+	return fmt.Sprintf("%s %s: %s", r.over, formatX(r.over, r.x), r.part)
+}
+
+func (r *runner) say(text string) { r.sayOf(0, text) }
+
+// sayOf tells how much of a step is done.
+func (r *runner) sayOf(part float64, text string) {
+	r.progress((float64(r.done)+min(part, 1))/float64(max(1, r.steps)), text)
+}
+
+// stepsOfJob is how many times carryOut raises r.done.
+func (r *runner) stepsOfJob() int {
+	p, ok := parts[r.part]
+	if !ok {
+		return 1
+	}
+	return 1 + max(1, r.Tries)*len(p.programs(r, input{}))
+}
+
+func (r *runner) carryOut(ctx context.Context) error {
+	p, ok := parts[r.part]
+	if !ok {
+		defer func() { r.done++ }()
+		return r.pipeline(ctx)
+	}
+	end := r.done + r.stepsOfJob()
+	defer func() { r.done = end }()
+	in, err := p.input(r, ctx)
+	if err != nil {
+		return err
+	}
+	r.done++
+	return r.try(ctx, p.programs(r, in))
 }
 
 func (r *runner) workload() Workload {
-	r.run++
-	return Workload{Seed: r.Seed, Run: r.run, Sources: r.Sources, Skew: r.Skew, Mean: r.Mean, Start: time.Now(), Rate: 1e6}
+	return Workload{Seed: r.Seed, Sources: r.Sources, Skew: r.Skew, Mean: r.Mean, Exact: r.Exact, Rate: 1e6}
 }
 
 func (r *runner) name(part string) string {
@@ -118,12 +198,16 @@ func (r *runner) name(part string) string {
 }
 
 func (r *runner) setting() string {
-	return fmt.Sprintf("%d partitions, %s, %d sources, mean %d B", r.Partitions, r.Compression, r.Sources, r.Mean)
+	size := "about"
+	if r.Exact {
+		size = "exactly"
+	}
+	return fmt.Sprintf("%d partitions, %s, %d sources, lines of %s %d B", r.Partitions, r.Compression, r.Sources, size, r.Mean)
 }
 
 // try measures several times, each program once a round, so that what disturbs the
 // machine disturbs all.
-func (r *runner) try(ctx context.Context, part string, programs []program) error {
+func (r *runner) try(ctx context.Context, programs []program) error {
 	var errs []error
 	failed := map[string]bool{}
 	for range max(1, r.Tries) {
@@ -131,9 +215,12 @@ func (r *runner) try(ctx context.Context, part string, programs []program) error
 			if failed[p.who] || ctx.Err() != nil {
 				continue
 			}
-			m := Measure{Part: part, Who: p.who, Setting: orElse(p.setting, r.setting()), Note: p.note}
-			r.say(part + ": " + p.who)
-			if err := p.measure(ctx, &m); err != nil {
+			m := Measure{Part: r.part, Curve: r.over, X: r.x, Who: p.who, Setting: r.setting(), Note: p.note}
+			r.say(r.label() + ": " + p.who)
+			err := p.measure(ctx, &m)
+			r.done++
+			err = errors.Join(err, r.sweep(ctx))
+			if err != nil {
 				failed[p.who] = true
 				errs = append(errs, fmt.Errorf("%s: %w", p.who, err))
 				continue
@@ -145,50 +232,142 @@ func (r *runner) try(ctx context.Context, part string, programs []program) error
 	return errors.Join(errs...)
 }
 
-// program is one of those that are compared.
-type program struct {
-	who, setting, note string
-	measure            func(ctx context.Context, m *Measure) error
+// topic is one on a cluster.
+type topic struct {
+	brokers []string
+	name    string
 }
 
-// shipper: log files that are there, to a topic.
-func (r *runner) shipper(ctx context.Context) error {
-	w := r.workload()
-	dir := filepath.Join(r.Dir, "docker")
-	daemon, err := StartDaemon(filepath.Join(r.Dir, "docker.sock"), dir)
-	if err != nil {
-		return err
+// sweep deletes the topics of the last measure, so that a long run does not fill the disk.
+func (r *runner) sweep(ctx context.Context) error {
+	var errs []error
+	for _, t := range r.used {
+		errs = append(errs, DeleteTopic(ctx, t.brokers, t.name))
 	}
-	defer daemon.Close()
-	logs := &DockerLogs{Root: dir, Daemon: daemon}
-	g, err := Generate(ctx, NewLines(w), Pace{Lines: r.Lines}, logs, func(g Generated) { r.say(fmt.Sprintf("writing lines: %d of %d", g.Lines, r.Lines)) })
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	in := input{files: filepath.Join(dir, "containers/*/*-json.log"), bytes: g.Bytes, lines: g.Lines, run: w.Run, ledger: logs.Ledger()}
-	programs := []program{{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
-		p := &Plan{Name: r.name("ship"), Socket: daemon.Socket, Compression: r.Compression, Gzip: -1}
-		return r.stage(ctx, m, "shipper", p, in, r.site.DC1.Brokers)
-	}}}
-	for _, client := range Floors {
-		programs = append(programs, program{who: "floor " + client, note: "sends lines as they are: no positions, ids, metadata", measure: func(ctx context.Context, m *Measure) error {
-			f := Floor{Kind: "produce", Client: client, Files: in.files, To: r.site.DC1.Brokers[0]}
-			return r.floor(ctx, m, f, in, r.site.DC1.Brokers)
-		}})
-	}
-	programs = append(programs, r.peers(PartShipper, in)...)
-	return r.try(ctx, PartShipper, programs)
+	r.used = nil
+	return errors.Join(errs...)
+}
+
+// program is one of those that are compared.
+type program struct {
+	who, note string
+	measure   func(ctx context.Context, m *Measure) error
 }
 
 // input is what all programs of a part read.
 type input struct {
 	files  string // glob, or
 	topic  string
+	socket string // of the Docker daemon whose logs the files are
 	lines  int64
 	bytes  int64
 	run    uint32
 	ledger *Ledger
+}
+
+// kept is an input that stays until another of its kind is wanted.
+type kept struct {
+	input
+	key  string
+	drop func(context.Context) error
+}
+
+// input makes what is wanted, or takes what is there if it is the same. Make writes lines of
+// the workload and says how to get rid of them.
+func (r *runner) input(ctx context.Context, kind, setting string, lines int64, make func(w Workload) (input, Writer, func(context.Context) error, error)) (input, error) {
+	w := r.workload()
+	key := fmt.Sprintf("%s %d %+v", setting, lines, w)
+	if k := r.inputs[kind]; k != nil && k.key == key {
+		return k.input, nil
+	} else if k != nil {
+		delete(r.inputs, kind)
+		if err := k.drop(ctx); err != nil {
+			return input{}, err
+		}
+	}
+	r.run++
+	w.Run, w.Start = r.run, time.Now()
+	in, out, drop, err := make(w)
+	if err != nil {
+		return in, err
+	}
+	r.inputs[kind] = &kept{key: key, drop: drop}
+	g, err := Generate(ctx, NewLines(w), Pace{Lines: lines}, out, func(g Generated) {
+		r.sayOf(float64(g.Lines)/float64(lines), fmt.Sprintf("%s: writing %d of %d lines", r.label(), g.Lines, lines))
+	})
+	if err != nil {
+		return in, err
+	}
+	in.lines, in.bytes, in.run, in.ledger = g.Lines, g.Bytes, w.Run, out.Ledger()
+	r.inputs[kind].input = in
+	return in, ctx.Err()
+}
+
+// forget gets rid of all inputs; topics go with their servers.
+func (r *runner) forget(ctx context.Context) {
+	for kind, k := range r.inputs {
+		if k.files != "" {
+			k.drop(ctx)
+		}
+		delete(r.inputs, kind)
+	}
+}
+
+// dockerFiles are Docker's logs of containers that are there.
+func (r *runner) dockerFiles(ctx context.Context) (input, error) {
+	return r.input(ctx, "docker", "", r.Lines, func(w Workload) (in input, _ Writer, _ func(context.Context) error, err error) {
+		dir := filepath.Join(r.Dir, r.name("docker"))
+		daemon, err := StartDaemon(dir+".sock", dir)
+		if err != nil {
+			return in, nil, nil, err
+		}
+		in.files, in.socket = filepath.Join(dir, "containers/*/*-json.log"), daemon.Socket
+		return in, &DockerLogs{Root: dir, Daemon: daemon}, func(context.Context) error { return errors.Join(daemon.Close(), os.RemoveAll(dir)) }, nil
+	})
+}
+
+// plainFiles hold the same lines as they are.
+func (r *runner) plainFiles(ctx context.Context) (input, error) {
+	return r.input(ctx, "plain", "", r.Lines, func(w Workload) (in input, _ Writer, _ func(context.Context) error, err error) {
+		dir := filepath.Join(r.Dir, r.name("plain"))
+		in.files = filepath.Join(dir, "*.log")
+		return in, &PlainLogs{Dir: dir, Rotate: RotateRename}, func(context.Context) error { return os.RemoveAll(dir) }, makeDir(dir)
+	})
+}
+
+// floors are those beside a stage: a curve has one.
+func (r *runner) floors() []string {
+	if r.over != "" {
+		return Floors[:1]
+	}
+	return Floors
+}
+
+// shippers take log files that are there to a topic.
+func (r *runner) shippers(in input) []program {
+	programs := []program{{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
+		p := &Plan{Name: r.name("ship"), Socket: in.socket, Compression: r.Compression, Gzip: -1}
+		return r.stage(ctx, m, "shipper", p, in, r.site.DC1.Brokers)
+	}}}
+	programs = append(programs, r.produceFloors(in)...)
+	return append(programs, r.peers(PartShipper, in)...)
+}
+
+func (r *runner) plainShippers(in input) []program {
+	return append([]program{{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
+		p := &Plan{Name: r.name("ship"), Files: in.files, Compression: r.Compression, Gzip: -1}
+		return r.stage(ctx, m, "shipper", p, in, r.site.DC1.Brokers)
+	}}}, r.produceFloors(in)...)
+}
+
+func (r *runner) produceFloors(in input) (programs []program) {
+	for _, client := range r.floors() {
+		programs = append(programs, program{who: "floor " + client, note: "sends lines as they are: no positions, ids, metadata", measure: func(ctx context.Context, m *Measure) error {
+			f := Floor{Kind: "produce", Client: client, Files: in.files, To: r.site.DC1.Brokers[0]}
+			return r.floor(ctx, m, f, in, r.site.DC1.Brokers)
+		}})
+	}
+	return programs
 }
 
 // stage measures one of sluice's into the topic of its plan, and verifies it.
@@ -205,19 +384,30 @@ func (r *runner) stage(ctx context.Context, m *Measure, role string, p *Plan, in
 		return err
 	}
 	v := NewVerifier(VerifyOptions{Run: in.run, Places: true, Ordered: true, Repeats: true})
-	if err := ReadAll(ctx, out, []string{topic}, v, in.lines); err != nil {
+	if err := ReadAll(ctx, out, []string{topic}, v, r.reading(m, v, in.lines), in.lines); err != nil {
 		return err
 	}
 	m.Verdict = v.Verdict(in.ledger)
 	return nil
 }
 
+// reading is v.See that tells how far it is.
+func (r *runner) reading(m *Measure, v *Verifier, lines int64) func([]byte, time.Time) {
+	return func(value []byte, at time.Time) {
+		v.See(value, at)
+		if n := v.Distinct(); n%10_000 == 0 {
+			r.sayOf(1, fmt.Sprintf("%s: %s: verifying %d of %d events", r.label(), m.Who, n, lines))
+		}
+	}
+}
+
 // toTopic starts a program and follows it until all lines are in a topic.
-func (r *runner) toTopic(ctx context.Context, m *Measure, in input, out []string, topic string, prepare func() (*Proc, error)) error {
-	if err := CreateTopic(ctx, out, topic, r.Partitions); err != nil {
+func (r *runner) toTopic(ctx context.Context, m *Measure, in input, out []string, name string, prepare func() (*Proc, error)) error {
+	if err := CreateTopic(ctx, out, name, r.Partitions); err != nil {
 		return err
 	}
-	c, err := newTopicCounter(out, topic, r.Partitions)
+	r.used = append(r.used, topic{out, name})
+	c, err := newTopicCounter(out, name, r.Partitions)
 	if err != nil {
 		return err
 	}
@@ -249,7 +439,10 @@ func (r *runner) watch(ctx context.Context, m *Measure, p *Proc, out counter, li
 		}()
 		defer func() { stop(); <-done }()
 	}
-	if err := m.follow(ctx, p, start, out, lines, r.say); err != nil {
+	m.described(p)
+	if err := m.follow(ctx, p, start, out, lines, func(n int64) {
+		r.sayOf(float64(n)/float64(lines), fmt.Sprintf("%s: %s: %d of %d events", r.label(), m.Who, n, lines))
+	}); err != nil {
 		return err
 	}
 	if m.stage == nil {
@@ -262,6 +455,7 @@ func (r *runner) watch(ctx context.Context, m *Measure, p *Proc, out counter, li
 	}
 	m.allocations(f)
 	m.Counters = Check(m.stage.Role, f)
+	m.CPU = p.Usage().CPU // the last commits belong to it
 	_, err = p.Stop(shutdownTimeout + 2*time.Second)
 	return err
 }
@@ -278,7 +472,8 @@ func (r *runner) profile(ctx context.Context, m *Measure) {
 	}
 }
 
-// atRest reads the counters once the last acknowledgement is counted.
+// atRest reads the counters once the last acknowledgement is counted and the sums come
+// out, which takes a second: some counters are told so often only.
 func atRest(ctx context.Context, g *Stage) (f Figures, err error) {
 	inFlight := map[string]string{"shipper": "sluice_shipper_events_in_flight", "aggregator": "sluice_aggregator_in_flight", "indexer": "sluice_indexer_events_in_flight"}[g.Role]
 	err = eventually(ctx, 5*time.Second, func() error {
@@ -287,6 +482,9 @@ func atRest(ctx context.Context, g *Stage) (f Figures, err error) {
 		}
 		if f[inFlight] != 0 {
 			return fmt.Errorf("%s is %.0f though all events are at the output", inFlight, f[inFlight])
+		}
+		if p := Check(g.Role, f); len(p) > 0 {
+			return errors.New(p[0].Text)
 		}
 		return nil
 	})
@@ -309,18 +507,19 @@ func (r *runner) floorProc(f Floor) *Proc {
 // Args is the floor as arguments of the command that runs it.
 func (f Floor) Args() []string {
 	return []string{"--kind", f.Kind, "--client", f.Client, "--files", f.Files, "--from", f.From, "--to", f.To, "--in", f.In, "--out", f.Out,
-		"--partitions", fmt.Sprint(f.Partitions), "--compression", f.Compression, "--lines", fmt.Sprint(f.Lines), "--bulk-count", fmt.Sprint(f.BulkCount)}
+		"--partitions", fmt.Sprint(f.Partitions), "--compression", f.Compression, "--lines", fmt.Sprint(f.Lines), "--bulk-count", fmt.Sprint(f.BulkCount), "--bulk-bytes", fmt.Sprint(f.BulkBytes)}
 }
 
 // ReadAll reads topics until lines different ones were there and then nothing more came
 // for two seconds, so that what is doubled is seen as well.
-func ReadAll(ctx context.Context, brokers, topics []string, v *Verifier, lines int64) error {
+// See is v's, or one that calls it.
+func ReadAll(ctx context.Context, brokers, topics []string, v *Verifier, see func(value []byte, at time.Time), lines int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var records atomic.Int64
 	var wg sync.WaitGroup
 	var err error
-	wg.Go(func() { err = ReadKafka(ctx, brokers, topics, v.See, &records) })
+	wg.Go(func() { err = ReadKafka(ctx, brokers, topics, see, &records) })
 	quiet(ctx, &records, func() bool { return v.Distinct() >= lines })
 	cancel()
 	wg.Wait()
@@ -352,44 +551,40 @@ func eventually(ctx context.Context, within time.Duration, try func() error) err
 }
 
 // fill writes events of sluice to a topic, for the stages that read Kafka.
-func (r *runner) fill(ctx context.Context, brokers []string, lines int64) (input, error) {
-	w := r.workload()
-	topic := r.name("fill")
-	k, err := NewKafkaWriter(ctx, brokers, topic, r.Partitions, r.Compression)
-	if err != nil {
-		return input{}, err
-	}
-	g, err := Generate(ctx, NewLines(w), Pace{Lines: lines}, k, func(g Generated) { r.say(fmt.Sprintf("filling topic %s: %d of %d", topic, g.Lines, lines)) })
-	return input{topic: topic, lines: g.Lines, bytes: g.Bytes, run: w.Run, ledger: k.Ledger()}, err
+func (r *runner) fill(ctx context.Context, kind string, brokers []string, lines int64) (input, error) {
+	return r.input(ctx, kind, fmt.Sprintf("%d partitions, %s", r.Partitions, r.Compression), lines, func(Workload) (in input, _ Writer, _ func(context.Context) error, err error) {
+		in.topic = r.name("fill")
+		k, err := NewKafkaWriter(ctx, brokers, in.topic, r.Partitions, r.Compression)
+		return in, k, func(ctx context.Context) error { return DeleteTopic(ctx, brokers, in.topic) }, err
+	})
 }
 
-func (r *runner) aggregator(ctx context.Context) error {
-	in, err := r.fill(ctx, r.site.DC1.Brokers, r.Lines)
-	if err != nil {
-		return err
-	}
+func (r *runner) dc1Topic(ctx context.Context) (input, error) {
+	return r.fill(ctx, "dc1", r.site.DC1.Brokers, r.Lines)
+}
+
+func (r *runner) centralTopic(ctx context.Context) (input, error) {
+	return r.fill(ctx, "central", r.site.Central.Brokers, r.Lines)
+}
+
+func (r *runner) aggregators(in input) []program {
 	programs := []program{{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
 		p := &Plan{Name: r.name("agg"), In: in.topic, Compression: r.Compression, Gzip: -1}
 		p.Out = p.Topic()
 		return r.stage(ctx, m, "aggregator", p, in, r.site.Central.Brokers)
 	}}}
-	for _, client := range Floors {
+	for _, client := range r.floors() {
 		programs = append(programs, program{who: "floor " + client, note: "copies records: no group, no offsets kept", measure: func(ctx context.Context, m *Measure) error {
 			f := Floor{Kind: "copy", Client: client, From: r.site.DC1.Brokers[0], In: in.topic, To: r.site.Central.Brokers[0]}
 			return r.floor(ctx, m, f, in, r.site.Central.Brokers)
 		}})
 	}
-	programs = append(programs, r.peers(PartAggregator, in)...)
-	return r.try(ctx, PartAggregator, programs)
+	return append(programs, r.peers(PartAggregator, in)...)
 }
 
-func (r *runner) indexer(ctx context.Context) error {
-	in, err := r.fill(ctx, r.site.Central.Brokers, r.Lines)
-	if err != nil {
-		return err
-	}
+func (r *runner) indexers(in input) []program {
 	levels := []int{r.Gzip}
-	if r.Gzip != 0 {
+	if r.Gzip != 0 && r.over == "" {
 		levels = append(levels, 0)
 	}
 	var programs []program
@@ -401,10 +596,8 @@ func (r *runner) indexer(ctx context.Context) error {
 		programs = append(programs, program{who: who, measure: func(ctx context.Context, m *Measure) error {
 			v := NewVerifier(VerifyOptions{Run: in.run, Places: true})
 			return r.toSink(ctx, m, in, &Sink{Verifier: v}, func(url string) (*Proc, error) {
-				p := &Plan{Name: r.name("idx"), In: in.topic, Target: url, Gzip: gzip, BulkBytes: r.BulkBytes}
-				if r.BulkBytes != "" {
-					p.BulkCount = r.BulkCount
-				}
+				p := &Plan{Name: r.name("idx"), In: in.topic, Target: url, Gzip: gzip}
+				r.bulks(p)
 				g, err := r.site.Stage("indexer", p, 1)
 				if err != nil {
 					return nil, err
@@ -414,15 +607,14 @@ func (r *runner) indexer(ctx context.Context) error {
 			})
 		}})
 	}
-	for _, client := range Floors {
+	for _, client := range r.floors() {
 		programs = append(programs, program{who: "floor " + client, note: "posts events as they are, not compressed: no parsing, no group, no offsets kept", measure: func(ctx context.Context, m *Measure) error {
 			return r.toSink(ctx, m, in, &Sink{}, func(url string) (*Proc, error) {
-				return r.floorProc(Floor{Kind: "consume", Client: client, From: r.site.Central.Brokers[0], In: in.topic, To: url, Out: r.name("floor"), Partitions: r.Partitions, Lines: in.lines, BulkCount: r.BulkCount}), nil
+				return r.floorProc(r.consumeFloor(client, in, url)), nil
 			})
 		}})
 	}
-	programs = append(programs, r.peers(PartIndexer, in)...)
-	return r.try(ctx, PartIndexer, programs)
+	return append(programs, r.peers(PartIndexer, in)...)
 }
 
 // toSink runs a program into a sink of its own.
@@ -446,59 +638,76 @@ func (r *runner) toSink(ctx context.Context, m *Measure, in input, sink *Sink, p
 	return nil
 }
 
-// elastic measures into Elasticsearch; the floors are the ceiling of its _bulk.
-func (r *runner) elastic(ctx context.Context) error {
-	in, err := r.fill(ctx, r.site.Central.Brokers, r.ElasticLine)
-	if err != nil {
-		return err
+// elasticTopic also gets Elasticsearch ready: all indices have the mapping that setup
+// installs for lt-es-*, and its JVM has seen bulks.
+func (r *runner) elasticTopic(ctx context.Context) (input, error) {
+	in, err := r.fill(ctx, "elastic", r.site.Central.Brokers, r.ElasticLine)
+	if err != nil || r.warm {
+		return in, err
 	}
-	es := Elastic{r.site.ES.URL}
-	// All indices have the mapping that setup installs for lt-es-*.
-	ceiling := func(client string) func(ctx context.Context, m *Measure) error {
-		return func(ctx context.Context, m *Measure) error {
-			f := Floor{Kind: "consume", Client: client, From: r.site.Central.Brokers[0], In: in.topic, To: es.URL, Out: "lt-es-" + r.name("floor"), Partitions: r.Partitions, Lines: in.lines, BulkCount: r.BulkCount}
-			return r.toElastic(ctx, m, in, f.Out, r.floorProc(f))
-		}
-	}
-	if err := r.site.Setup(ctx, &Plan{Name: "setup", Prefix: "lt-es", Target: es.URL, Gzip: -1}); err != nil {
-		return err
+	if err := r.site.Setup(ctx, &Plan{Name: "setup", Prefix: "lt-es", Target: r.site.ES.URL, Gzip: -1}); err != nil {
+		return in, err
 	}
 	r.say("warming Elasticsearch up")
-	if err := ceiling("franz-go")(ctx, &Measure{Who: "warm-up"}); err != nil {
-		return err
+	r.warm = true
+	return in, r.ceiling(ctx, &Measure{Who: "warm-up"}, Floors[0], in)
+}
+
+// ceiling is a floor into Elasticsearch: what its _bulk takes at most.
+func (r *runner) ceiling(ctx context.Context, m *Measure, client string, in input) error {
+	f := r.consumeFloor(client, in, r.site.ES.URL)
+	f.Out = "lt-es-" + f.Out
+	return r.toElastic(ctx, m, in, f.Out, r.floorProc(f))
+}
+
+// consumeFloor posts a topic to a URL.
+func (r *runner) consumeFloor(client string, in input, url string) Floor {
+	f := Floor{Kind: "consume", Client: client, From: r.site.Central.Brokers[0], In: in.topic, To: url, Out: r.name("floor"), Partitions: r.Partitions, Lines: in.lines, BulkCount: r.BulkCount}
+	if r.over == CurveBulk {
+		f.BulkBytes = r.x
 	}
-	programs := []program{
-		{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
-			p := &Plan{Name: r.name("es"), In: in.topic, Target: es.URL, Gzip: r.Gzip, BulkBytes: r.BulkBytes}
-			p.Prefix = "lt-es-" + p.Name
-			g, err := r.site.Stage("indexer", p, 1)
-			if err != nil {
-				return err
-			}
-			m.stage = g
-			if err := r.toElastic(ctx, m, in, p.Index(), g.Proc); err != nil {
-				return err
-			}
-			v := NewVerifier(VerifyOptions{Run: in.run, Places: true})
-			if err := es.Read(ctx, p.Index()+"-*", v.See); err != nil {
-				return err
-			}
-			m.Verdict = v.Verdict(in.ledger)
-			return nil
-		}},
-		{who: "floor franz-go", note: "the ceiling of _bulk: events as they are, 3 requests in flight", measure: ceiling("franz-go")},
-		{who: "floor sarama", note: "likewise", measure: ceiling("sarama")},
+	return f
+}
+
+// elasticIndexers write into Elasticsearch; the floors are the ceiling of its _bulk.
+func (r *runner) elasticIndexers(in input) []program {
+	programs := []program{{who: "sluice", measure: func(ctx context.Context, m *Measure) error {
+		p := &Plan{Name: r.name("es"), In: in.topic, Target: r.site.ES.URL, Gzip: r.Gzip}
+		p.Prefix = "lt-es-" + p.Name
+		r.bulks(p)
+		g, err := r.site.Stage("indexer", p, 1)
+		if err != nil {
+			return err
+		}
+		m.stage = g
+		if err := r.toElastic(ctx, m, in, p.Index(), g.Proc); err != nil {
+			return err
+		}
+		v := NewVerifier(VerifyOptions{Run: in.run, Places: true})
+		if err := (Elastic{r.site.ES.URL}).Read(ctx, p.Index()+"-*", v.See); err != nil {
+			return err
+		}
+		m.Verdict = v.Verdict(in.ledger)
+		return nil
+	}}}
+	for _, client := range r.floors() {
+		programs = append(programs, program{who: "floor " + client, note: "the ceiling of _bulk: events as they are, 3 requests in flight", measure: func(ctx context.Context, m *Measure) error {
+			return r.ceiling(ctx, m, client, in)
+		}})
 	}
-	programs = append(programs, r.peers(PartElastic, in)...)
-	return r.try(ctx, PartElastic, programs)
+	return append(programs, r.peers(PartElastic, in)...)
+}
+
+// bulks sets the size of a plan's bulks, if one is wanted.
+func (r *runner) bulks(p *Plan) {
+	if r.BulkBytes != "" {
+		p.BulkBytes, p.BulkCount = r.BulkBytes, r.BulkCount
+	}
 }
 
 func (r *runner) toElastic(ctx context.Context, m *Measure, in input, index string, p *Proc) error {
 	m.Bytes = in.bytes
-	if err := r.watch(ctx, m, p, countIndexed(Elastic{r.site.ES.URL}, index), in.lines); err != nil {
-		return err
-	}
-	return nil
+	return r.watch(ctx, m, p, countIndexed(Elastic{r.site.ES.URL}, index), in.lines)
 }
 
 // Setup installs sluice's templates for the plan's indices, as an operator would.

@@ -65,3 +65,20 @@ func (s *seen) missing(lines int64, limit int) (spans []span, n int64) {
 	}
 	return spans, n
 }
+
+// idPages hold a hash of each line's id, 4 bytes a line, in pages that never move.
+type idPages []*[idPage]uint32
+
+const idPage = 1024 // 4 KiB
+
+// at is where the hash of seq is.
+func (p *idPages) at(seq int64) *uint32 {
+	n := seq / idPage
+	for n >= int64(len(*p)) {
+		*p = append(*p, nil)
+	}
+	if (*p)[n] == nil {
+		(*p)[n] = new([idPage]uint32)
+	}
+	return &(*p)[n][seq%idPage]
+}

@@ -50,7 +50,7 @@ type VerifyOptions struct {
 type arrivals struct {
 	mu        sync.Mutex
 	seen      seen
-	ids       []uint32 // by sequence: hash of the id; with Repeats
+	ids       idPages // with Repeats
 	places    uint64
 	bytes     int64
 	last      int64 // sequence that came last for the first time; -1: none
@@ -88,10 +88,7 @@ func (v *Verifier) See(value []byte, at time.Time) {
 	}
 	v.distinct.Add(1)
 	if v.o.Repeats {
-		for int64(len(a.ids)) <= m.Seq {
-			a.ids = append(a.ids, 0)
-		}
-		a.ids[m.Seq] = idHash(value)
+		*a.ids.at(m.Seq) = idHash(value)
 	}
 	if v.o.Ordered && m.Seq < a.last {
 		if a.disorder == 0 {
@@ -129,7 +126,7 @@ func (v *Verifier) odd(value []byte) {
 }
 
 func (a *arrivals) again(seq int64, value []byte, repeats bool) {
-	if repeats && a.ids[seq] == idHash(value) {
+	if repeats && *a.ids.at(seq) == idHash(value) {
 		a.repeated++
 		return
 	}

@@ -19,6 +19,7 @@ type Workload struct {
 	MinSize int           // bytes of a line without its newline, 0: 200
 	MaxSize int           // 0: 8192
 	Mean    int           // of most lines, 0: 1000
+	Exact   bool          // all lines have Mean bytes, 100 at least, and one format, klog, which is short enough
 	Life    time.Duration // a source ends after this time and another, of its own number, takes its place; 0: all last. It goes by the lines' times, so it needs Rate
 	HugeOf  int           // one line in so many has 20 to 60 KB, so that Docker cuts it; 0: none
 }
@@ -89,6 +90,14 @@ func NewLines(w Workload) *Lines {
 	}
 	l.pick = newAlias(weights)
 	rnd := rand.New(rand.NewPCG(w.Seed, 1))
+	if w.Exact {
+		// As many as fill 1 MiB at least: lines that come again within the 64 KiB that
+		// lz4 looks back would pack better the shorter they are.
+		for i := range max(platesOfKind, 1<<20/w.Mean) {
+			l.plates[klog] = append(l.plates[klog], newPlate(klog, i, w.Mean, rnd))
+		}
+		return l
+	}
 	for k := range l.plates {
 		for i := range platesOfKind {
 			size := w.size(rnd)
@@ -155,6 +164,9 @@ func (l *Lines) dueAt(n int64) time.Time { return l.w.Start.Add(Pace{Rate: l.w.R
 // draw takes the form of a source's next line. A source writes one format, but a Java
 // service now and then a stack trace of 3 to 18 lines.
 func (l *Lines) draw(source int, r uint64) *plate {
+	if l.w.Exact {
+		return &l.plates[klog][r%uint64(len(l.plates[klog]))]
+	}
 	pick := r % platesOfKind
 	if l.stack[source] > 0 {
 		l.stack[source]--

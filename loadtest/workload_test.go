@@ -79,6 +79,20 @@ func TestWorkloadLines(t *testing.T) {
 	}
 }
 
+// Lines of a curve over sizes have that size.
+func TestWorkloadExact(t *testing.T) {
+	for _, size := range []int{100, 1000, 64_000} {
+		l := NewLines(Workload{Seed: 1, Sources: 5, Mean: size, Exact: true, Start: testStart, Rate: 1000})
+		for range 500 {
+			m := l.Next()
+			text := l.AppendText(nil)
+			if got, ok := FindMark(text); len(text) != size || !ok || got != m {
+				t.Fatalf("%d bytes, want %d: %.200s", len(text), size, text)
+			}
+		}
+	}
+}
+
 // With a life of 2 s and 10 slots, 5 sources a second end and others take their place.
 func TestWorkloadLife(t *testing.T) {
 	l := NewLines(Workload{Seed: 1, Sources: 10, Start: testStart, Rate: 1000, Life: 2 * time.Second})
