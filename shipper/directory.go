@@ -71,7 +71,11 @@ func (t *tailer) wake() {
 			delete(t.dirOf, d.path)
 			continue
 		}
-		if s := d.sources[e.name]; s != nil {
+		s := d.sources[e.name]
+		if base, ok := numbered(e.name); s == nil && ok {
+			s = d.sources[base]
+		}
+		if s != nil {
 			t.discover(s)
 		} else {
 			t.askScan()

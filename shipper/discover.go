@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -40,30 +41,19 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 	}
 	var order []*file
 	var live *file
-	for i, c := range found {
-		f := t.files[c.stat.devino]
-		if f != nil && f.key != c.stat.key() { // the inode is another file's now
-			if f.fd >= 0 {
-				continue // cannot be while we hold it; look again
-			}
-			t.finished(f)
-			f = nil
+	if n := len(found) - 1; n >= 0 && found[n].path == s.path { // first, since the others may be copies of it
+		live, opened = t.follow(s, found[n], nil)
+		found = found[:n]
+	}
+	for _, c := range found {
+		f, o := t.follow(s, c, live)
+		opened = opened || o
+		if f != nil && f != live {
+			order = append(order, f)
 		}
-		if f != nil {
-			f.path, f.seen, f.size = c.path, t.now, c.stat.size
-			if f.fd < 0 && c.stat.size != f.end {
-				t.reopen(f)
-			}
-		} else if f = t.open(s, c.path); f != nil {
-			opened = true
-		}
-		if f == nil || f.src != s { // renamed from a path that is followed as well: that goes on
-			continue
-		}
-		order = append(order, f)
-		if i == len(found)-1 && c.path == s.path {
-			live = f
-		}
+	}
+	if live != nil {
+		order = append(order, live)
 	}
 	if live != nil && s.live != nil && live != s.live {
 		t.m.rotated.Inc()
@@ -81,6 +71,31 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 		t.enqueue(f)
 	}
 	return opened
+}
+
+// follow is the file of a candidate; nil if it is another source's, or cannot be opened.
+func (t *tailer) follow(s *source, c candidate, live *file) (f *file, opened bool) {
+	f = t.files[c.stat.devino]
+	if f != nil && f.key != c.stat.key() { // the inode is another file's now
+		if f.fd >= 0 {
+			return nil, false // cannot be while we hold it; look again
+		}
+		t.finished(f)
+		f = nil
+	}
+	if f != nil {
+		f.path, f.seen, f.size = c.path, t.now, c.stat.size
+		if f.fd < 0 && c.stat.size != f.end {
+			t.reopen(f)
+		}
+	} else {
+		f = t.open(s, c.path, live)
+		opened = f != nil
+	}
+	if f != nil && f.src != s { // renamed from a path that is followed as well: that goes on
+		f = nil
+	}
+	return f, opened
 }
 
 func remove(files []*file, f *file) []*file {
@@ -149,8 +164,9 @@ func (t *tailer) sourceTrouble(s *source, err error) {
 
 func exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) }
 
-// open begins to follow the file under path, where its record says or from its start.
-func (t *tailer) open(s *source, path string) *file {
+// open begins to follow the file under path, where its record says, where the live file
+// stood of which it is a copy, or from its start.
+func (t *tailer) open(s *source, path string, live *file) *file {
 	fd, st, err := openFile(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -173,32 +189,30 @@ func (t *tailer) open(s *source, path string) *file {
 		d.opened = true
 		t.departed[s.name] = d
 	}
-	if !f.durable {
-		t.save()
+	if f.stored < 0 {
+		f = t.begin(f, live)
 	}
 	return f
 }
 
+// resumeFile takes the file up where its record says, or as one that has none yet.
 func (t *tailer) resumeFile(s *source, fd int, st stat, path string) *file {
-	at := position{Path: path, Dev: st.dev, Ino: st.ino, Birth: st.birth, Seen: t.now.UnixNano()}
-	rec, ok := t.resume[st.key()]
+	at, ok := t.resume[st.key()]
 	if !ok {
+		at = position{Path: path, Dev: st.dev, Ino: st.ino, Birth: st.birth, Seen: t.now.UnixNano()}
 		f := newFile(s, fd, st, path, at, -1)
 		f.durable = st.birth != 0 // else its generation is the moment we saw it, to be stored first
 		return f
 	}
 	delete(t.resume, st.key())
-	at.Seen, at.Cuts, at.Offset, at.Marker = rec.Seen, rec.Cuts, rec.Offset, rec.Marker
-	f := newFile(s, fd, st, path, at, rec.Offset)
-	same, err := f.load()
-	if err == nil && (!same || marker(f.before[:f.prior]) != rec.Marker) {
+	at.Path, at.Dev = path, st.dev
+	f := newFile(s, fd, st, path, at, at.Offset)
+	if err := f.load(); errors.Is(err, io.ErrUnexpectedEOF) || err == nil && marker(f.before[:f.prior]) != at.Marker {
 		t.m.truncated.Inc()
-		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", rec.Offset, "size", st.size)
-		at.Cuts, at.Offset, at.Marker = at.Cuts+1, 0, 0
-		return newFile(s, fd, st, path, at, -1)
+		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", at.Offset, "size", st.size)
+		return newFile(s, fd, st, path, at.cut(proof{at.generation(), at.Offset, at.Marker, at.Offset}), -1)
 	}
 	f.durable = true
-	f.mid = f.prior > 0 && f.before[f.prior-1] != '\n'
 	return f
 }
 

@@ -18,6 +18,8 @@ type file struct {
 	key  string // of its record
 	path string // where it was last seen
 	at   position
+	like *file // the one that this may be a copy of; it is not read until that is known
+	same int64 // up to where it was found to be one
 
 	place  schemas.Place // of lines without a time of their own
 	idTime time.Time     // of their ids
@@ -58,12 +60,9 @@ func newFile(s *source, fd int, st stat, path string, at position, stored int64)
 		src: s, id: st.devino, key: st.key(), path: path, at: at,
 		fd: fd, read: at.Offset, size: st.size, committed: at.Offset, stored: stored,
 	}
-	since := at.Birth
-	if since == 0 {
-		since = at.Seen
-	}
-	f.idTime = time.Unix(0, since)
-	generation := fmt.Sprintf("%d-%d-%d", at.Ino, since, at.Cuts)
+	g := at.generation()
+	f.idTime = time.Unix(0, g.Since)
+	generation := fmt.Sprintf("%d-%d-%d", g.Ino, g.Since, g.Cuts)
 	if s.docker {
 		f.place = schemas.NewPlace(s.id, generation, "")
 	} else {
@@ -96,12 +95,11 @@ func (f *file) remember(b []byte) {
 	f.prior = keep + copy(f.before[keep:], b)
 }
 
-// load fills what remember keeps from the file itself; false: the file is shorter.
-func (f *file) load() (bool, error) {
-	n := int(min(f.read, markerLen))
-	k, err := pread(f.fd, f.before[:n], f.read-int64(n))
-	f.prior = k
-	return k == n, err
+// load fills what remember keeps from the file itself.
+func (f *file) load() (err error) {
+	f.prior, err = preceding(f.fd, &f.before, f.read)
+	f.mid = f.prior > 0 && f.before[f.prior-1] != '\n'
+	return err
 }
 
 // untouched tells whether the bytes before f.read are still those that were read.
@@ -112,8 +110,11 @@ func (f *file) untouched() bool {
 }
 
 // record is the file's position as it is to be stored; false: not now, the file cannot
-// be read there.
+// be read there, or it is not known what it is.
 func (f *file) record(now time.Time) (record, int64, bool) {
+	if f.like != nil {
+		return record{}, 0, false
+	}
 	committed, _ := f.mark()
 	at := f.at
 	at.Path, at.Offset, at.Stored = f.path, committed, now.Unix()
@@ -121,15 +122,34 @@ func (f *file) record(now time.Time) (record, int64, bool) {
 		at.Marker = marker(f.before[:f.prior])
 	} else {
 		var b [markerLen]byte
-		n := int(min(committed, markerLen))
-		k, err := pread(f.fd, b[:n], committed-int64(n))
-		if err != nil || k < n || !f.untouched() { // rewritten meanwhile: no marker of its new content
+		n, err := preceding(f.fd, &b, committed)
+		if err != nil || !f.untouched() { // rewritten meanwhile: no marker of its new content
 			return record{}, 0, false
 		}
 		at.Marker = marker(b[:n])
 	}
+	f.at = at
 	v, err := json.Marshal(at)
 	return record{bucket: bucketFiles, key: f.key, value: v}, committed, err == nil
+}
+
+// proof is of what was last recorded of f, which a copy has even if f was read on after
+// it was made; if nothing was, of what was read.
+func (f *file) proof() proof {
+	p := proof{Of: f.at.generation(), At: f.at.Offset, Marker: f.at.Marker, From: f.at.Offset}
+	if p.At == 0 {
+		p.At, p.Marker = f.read, marker(f.before[:f.prior])
+	}
+	return p
+}
+
+// lag is what is not acknowledged; mu is held. What may be a copy has none: its lines
+// are counted in the file that it may be a copy of.
+func (f *file) lag() int64 {
+	if f.like != nil {
+		return 0
+	}
+	return max(0, f.size-f.committed)
 }
 
 // fileStatus is a file in /status.
@@ -146,9 +166,10 @@ type fileStatus struct {
 }
 
 func (f *file) status() fileStatus {
-	committed, _ := f.mark()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return fileStatus{
-		Path: f.path, Inode: strconv.FormatUint(f.id.ino, 10), Offset: committed, Read: f.read, Size: f.size,
-		Lag: max(0, f.size-committed), Open: f.fd >= 0, Deleted: !f.deleted.IsZero(), Error: f.problem,
+		Path: f.path, Inode: strconv.FormatUint(f.id.ino, 10), Offset: f.committed, Read: f.read, Size: f.size,
+		Lag: f.lag(), Open: f.fd >= 0, Deleted: !f.deleted.IsZero(), Error: f.problem,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -26,12 +27,58 @@ type position struct {
 	Offset int64  `json:"offset"`          // all below is acknowledged
 	Marker uint64 `json:"marker"`          // hash of the markerLen bytes before Offset
 	Stored int64  `json:"stored"`          // seconds, of this record
+
+	Of   *generation `json:"of,omitempty"`   // of the file that this one is a copy of
+	Past *proof      `json:"past,omitempty"` // of the generation before the last truncation
+}
+
+// generation is what the ids of a file's lines hang on.
+type generation struct {
+	Ino   uint64 `json:"ino"`
+	Since int64  `json:"since"` // birth, or when it was first seen; nanoseconds
+	Cuts  int    `json:"cuts,omitempty"`
+}
+
+func (p *position) generation() generation {
+	if p.Of != nil {
+		return *p.Of
+	}
+	since := p.Birth
+	if since == 0 {
+		since = p.Seen
+	}
+	return generation{p.Ino, since, p.Cuts}
+}
+
+// proof is by what a copy of a generation is known, and from where the copy is read.
+type proof struct {
+	Of     generation `json:"of"`
+	At     int64      `json:"at"`
+	Marker uint64     `json:"marker"` // hash of the markerLen bytes before At
+	From   int64      `json:"from"`   // all below is acknowledged
+}
+
+// cut is where the file stands after a truncation.
+func (p position) cut(past proof) position {
+	p.Cuts, p.Offset, p.Marker, p.Of, p.Past = p.Cuts+1, 0, 0, nil, &past
+	return p
 }
 
 // markerLen bytes before an offset prove that the file is the same up to there.
 const markerLen = 64
 
 func marker(b []byte) uint64 { return xxh3.Hash(b) }
+
+// preceding reads the markerLen bytes before off, or all there are. The error is
+// io.ErrUnexpectedEOF if the file ends before off.
+func preceding(fd int, b *[markerLen]byte, off int64) (n int, err error) {
+	want := int(min(off, markerLen))
+	n, err = pread(fd, b[:want], off-int64(want))
+	if err == nil && n < want {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
 
 // key is the name of a file's record. With a birth time the device is left out: its
 // number may change when the host starts.

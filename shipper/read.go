@@ -194,17 +194,38 @@ func (t *tailer) textLine(f *file, raw []byte, n int, offset int64, fl flags) {
 // truncated begins a new generation of f: what stands before the offset is not what was
 // read there, or nothing does.
 func (t *tailer) truncated(f *file) {
-	t.m.truncated.Inc()
-	t.log.Warn("file was truncated, reading it from the start", "path", f.path, "read", f.read)
-	t.flush(f)
 	st, err := statOpen(f.fd)
 	if err != nil {
 		t.trouble(f, err)
 		return
 	}
-	at := f.at
-	at.Offset, at.Cuts, at.Marker = 0, at.Cuts+1, 0
-	g := newFile(f.src, f.fd, st, f.path, at, -1)
+	t.m.truncated.Inc()
+	t.log.Warn("file was truncated, reading it from the start", "path", f.path, "read", f.read)
+	live := f.src.live
+	if live == f && t.copied(f) {
+		t.unread(f)
+	}
+	t.flush(f)
+	g := newFile(f.src, f.fd, st, f.path, f.at.cut(f.proof()), -1)
+	t.replace(f, g)
+	t.begin(g, live)
+}
+
+// begin has a file read that is new, or is a new generation: at once, when its record
+// is stored, or when it is known whether it is a copy of the live file.
+func (t *tailer) begin(f, live *file) *file {
+	switch {
+	case mayCopy(f, live):
+		f.like = live
+		return t.compare(f)
+	case !f.durable:
+		t.save()
+	}
+	return f
+}
+
+// replace goes on with g for f: the same open file in another generation.
+func (t *tailer) replace(f, g *file) {
 	g.deleted, g.seen, g.grew = f.deleted, t.now, t.now
 	g.watch, f.watch = f.watch, 0
 	if g.watch != 0 {
@@ -216,7 +237,6 @@ func (t *tailer) truncated(f *file) {
 	if f.src.live == f {
 		f.src.live = g
 	}
-	t.save() // its lines wait for the record of the new generation
 }
 
 // flush sends what is unfinished in f as partial: no end will come. There must be a

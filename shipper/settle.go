@@ -8,6 +8,10 @@ import (
 // lookAt reads what grew of a source's files and closes what is finished.
 func (t *tailer) lookAt(s *source) {
 	for _, f := range slices.Clone(s.files) {
+		if f.like != nil {
+			t.compare(f)
+			continue
+		}
 		if f.fd >= 0 {
 			if f != s.live {
 				if st, err := statOpen(f.fd); err == nil {

@@ -42,11 +42,16 @@ func (t *tailer) giveBack(f *file) {
 	}
 	for _, j := range joins {
 		if len(j.holds) == 1 {
-			j.holds = j.holds[:0]
-			t.buffered -= int64(cap(j.message))
-			j.message = nil
+			t.unjoin(j)
 		}
 	}
+}
+
+// unjoin forgets an unfinished line.
+func (t *tailer) unjoin(j *join) {
+	j.holds = j.holds[:0]
+	t.buffered -= int64(cap(j.message))
+	j.message = nil
 }
 
 // rewind gives the buffer of an unfinished line back and has f read from an earlier
@@ -55,8 +60,8 @@ func (t *tailer) giveBack(f *file) {
 func (t *tailer) rewind(f *file, to int64) bool {
 	if to < f.read {
 		var b [markerLen]byte
-		n := int(min(to, markerLen))
-		if k, err := pread(f.fd, b[:n], to-int64(n)); err != nil || k < n || !f.untouched() {
+		n, err := preceding(f.fd, &b, to)
+		if err != nil || !f.untouched() {
 			return false
 		}
 		f.read, f.before, f.prior = to, b, n

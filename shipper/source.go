@@ -154,7 +154,7 @@ func (s *source) holds(f *file) bool {
 // bytes and for which no later one may be read yet.
 func (s *source) next() *file {
 	for _, f := range s.files {
-		if f.fd >= 0 && !f.drained && f.problem == "" {
+		if f.fd >= 0 && !f.drained && f.problem == "" && f.like == nil {
 			return f
 		}
 	}

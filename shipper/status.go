@@ -22,7 +22,7 @@ func (t *tailer) tell() {
 	held := 0
 	for _, f := range t.files {
 		f.mu.Lock()
-		lag += max(0, f.size-f.committed)
+		lag += f.lag()
 		flight += f.window.next - f.window.base
 		if f.window.empty() && !f.queued {
 			f.window.ring = nil

@@ -214,7 +214,7 @@ func (t *tailer) enqueue(f *file) {
 	if n := f.src.next(); n != nil && !f.drained && f.problem == "" {
 		f = n
 	}
-	if f.queued || f.fd < 0 || !f.durable || f.src.held || f.finished || t.waits(f) {
+	if f.queued || f.fd < 0 || !f.durable || f.like != nil || f.src.held || f.finished || t.waits(f) {
 		return
 	}
 	f.queued, f.recheck = true, false

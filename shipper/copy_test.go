@@ -1,0 +1,315 @@
+package shipper
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+func (s *site) content(name string) string {
+	s.t.Helper()
+	b, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// copyTo copies web.log, in place of what is under the name already.
+func (s *site) copyTo(name string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.path(name), []byte(s.content("web.log")), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) truncate() {
+	s.t.Helper()
+	if err := os.Truncate(s.path("web.log"), 0); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Each case begins with 20 lines that were shipped and ends with all lines there once.
+func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
+	f := func(name string, play func(s *site), more ...string) {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t).plain()
+			first := lines("a", 0, 20)
+			s.append("web.log", first)
+			s.start()
+			s.wait(20)
+			s.positionsDone()
+			play(s)
+			want := append(split1(first), more...)
+			s.wait(len(want))
+			s.settle()
+			s.want(want...)
+			s.positionsDone()
+			s.stop()
+			n := len(s.order)
+			s.start()
+			s.settle()
+			if len(s.order) != n {
+				t.Errorf("%d records sent again after everything was stored", len(s.order)-n)
+			}
+			for _, e := range s.events {
+				if e.Log.File.Path != s.path("web.log") {
+					t.Errorf("path %s", e.Log.File.Path)
+				}
+			}
+		})
+	}
+	f("while running", func(s *site) {
+		s.copyTo("web.log.1")
+		s.truncate()
+		s.append("web.log", "b\n")
+		s.wait(21)
+		s.settle()
+		if len(s.order) != 21 {
+			s.t.Errorf("%d records, want 21: the copy is not to be read again", len(s.order))
+		}
+	}, "b")
+	f("what was not read is read from the copy", func(s *site) {
+		s.stop()
+		s.append("web.log", "unread\n")
+		s.copyTo("web.log.1")
+		s.truncate()
+		s.append("web.log", lines("longer than before ", 0, 20))
+		s.start()
+	}, append([]string{"unread"}, split1(lines("longer than before ", 0, 20))...)...)
+	f("copied and stopped, then cut", func(s *site) {
+		s.append("web.log", "b\n")
+		s.copyTo("web.log.1")
+		s.wait(21)
+		s.stop()
+		s.truncate()
+		s.append("web.log", "c\n")
+		s.start()
+	}, "b", "c")
+	f("a line goes on in the copy", func(s *site) {
+		s.append("web.log", "no end")
+		s.settle()
+		s.stop()
+		s.append("web.log", " yet\n")
+		s.copyTo("web.log.1")
+		s.truncate()
+		s.start()
+	}, "no end yet")
+	f("a line goes on in the copy while running", func(s *site) {
+		s.append("web.log", "no end")
+		time.Sleep(50 * time.Millisecond)
+		if err := os.WriteFile(s.path("web.log.1"), []byte(s.content("web.log")+" yet\n"), 0o644); err != nil {
+			s.t.Fatal(err)
+		}
+		s.truncate()
+	}, "no end yet")
+	f("the copy takes its time", func(s *site) {
+		all := s.content("web.log")
+		s.append("web.log.1", "")
+		s.settle()
+		s.append("web.log.1", all[:len(all)/2])
+		s.settle()
+		s.append("web.log", "b\n")
+		s.wait(21)
+		s.append("web.log.1", all[len(all)/2:]+"b\nunread\n") // written and cut before it could be read
+		s.truncate()
+		s.append("web.log", "c\n")
+	}, "b", "unread", "c")
+	f("stopped while it is copied", func(s *site) {
+		all := s.content("web.log")
+		s.append("web.log.1", all[:len(all)/2])
+		s.settle()
+		s.stop()
+		s.append("web.log.1", all[len(all)/2:]+"unread\n")
+		s.truncate()
+		s.append("web.log", "c\n")
+		s.start()
+	}, "unread", "c")
+	f("written to between copy and cut", func(s *site) {
+		s.copyTo("web.log.1")
+		s.append("web.log", "b\n")
+		s.wait(21)
+		s.positionsDone()
+		s.truncate()
+		s.append("web.log", "c\n")
+	}, "b", "c")
+	f("the next copy has the place of the first", func(s *site) {
+		for i := range 3 {
+			s.copyTo("web.log.1")
+			s.truncate()
+			s.append("web.log", fmt.Sprintf("b%d\n", i))
+			s.wait(21 + i)
+		}
+	}, "b0", "b1", "b2")
+	f("copies move up", func(s *site) {
+		for i := range 3 {
+			for n := i; n > 0; n-- {
+				s.rename(fmt.Sprintf("web.log.%d", n), fmt.Sprintf("web.log.%d", n+1))
+			}
+			s.copyTo("web.log.1")
+			s.truncate()
+			s.append("web.log", fmt.Sprintf("b%d\n", i))
+			s.wait(21 + i)
+			if i == 1 {
+				s.stop()
+				s.start()
+			}
+		}
+	}, "b0", "b1", "b2")
+	f("twice while stopped", func(s *site) {
+		s.stop()
+		s.append("web.log", "unread\n")
+		s.copyTo("web.log.2")
+		s.truncate()
+		s.append("web.log", lines("b", 0, 20))
+		s.copyTo("web.log.1")
+		s.truncate()
+		s.append("web.log", "c\n")
+		s.start()
+	}, append([]string{"unread", "c"}, split1(lines("b", 0, 20))...)...)
+	f("twice while stopped, the same text", func(s *site) {
+		s.stop()
+		s.copyTo("web.log.2")
+		s.truncate()
+		s.append("web.log", lines("a", 0, 20))
+		s.copyTo("web.log.1")
+		s.truncate()
+		s.append("web.log", "c\n")
+		s.start()
+	}, append([]string{"c"}, split1(lines("a", 0, 20))...)...)
+	f("compressed at once", func(s *site) {
+		s.append("web.log.1", s.content("web.log")+"unread\n")
+		s.until("the copy", func() bool { return s.counter("shipper_files_opened_total") == 2 })
+		s.truncate()
+		s.rename("web.log.1", "web.log.1.gz")
+		if err := os.Remove(s.path("web.log.1.gz")); err != nil {
+			s.t.Fatal(err)
+		}
+	}, "unread")
+	f("by date", func(s *site) {
+		s.stop()
+		s.cfg.Shipper.Files[0].Paths = []string{s.path("*.log*")}
+		s.start()
+		s.copyTo("web.log-20261121")
+		s.truncate()
+		s.append("web.log", "b\n")
+	}, "b")
+	f("positions are deleted and nothing was cut yet", func(s *site) {
+		s.copyTo("web.log.1")
+		s.stop()
+		if err := os.Remove(s.cfg.DataDir + "/positions.db"); err != nil {
+			s.t.Fatal(err)
+		}
+		s.start()
+		s.until("second copies", func() bool { return len(s.order) >= 40 })
+	})
+	f("a younger file that is no copy is read", func(s *site) {
+		s.append("web.log.1", lines("other", 0, 30))
+	}, split1(lines("other", 0, 30))...)
+	f("a younger file that begins as a copy and is none is read", func(s *site) {
+		s.append("web.log.1", "a0\na1\n")
+		s.settle()
+		s.append("web.log.1", lines("other", 0, 30))
+	}, append([]string{"a0", "a1"}, split1(lines("other", 0, 30))...)...)
+}
+
+// Where it cannot be known that a file is younger, its lines rather come twice than not
+// at all.
+func TestCopiesWithoutBirthTimesAreReadAsFilesOfTheirOwn(t *testing.T) {
+	ask := askBirth
+	askBirth = 0
+	t.Cleanup(func() { askBirth = ask })
+	s := newSiteAlone(t).plain()
+	s.append("web.log", lines("a", 0, 20))
+	s.start()
+	s.wait(20)
+	s.positionsDone()
+	s.stop()
+	s.append("web.log", "unread\n")
+	s.copyTo("web.log.1")
+	s.truncate()
+	s.start()
+	s.wait(41)
+	s.only("unread")
+}
+
+// An outage of Kafka, with copies and cuts meanwhile.
+func TestCopytruncateDuringAnOutageLosesAndDoublesNothing(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.Produce.Buffer = config.MiB
+	s.cfg.ShutdownTimeout = config.Duration(time.Second)
+	s.append("web.log", lines("a", 0, 20))
+	s.start()
+	s.wait(20)
+	s.positionsDone()
+	down := make(chan bool)
+	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool {
+		select {
+		case <-down:
+			return false
+		default:
+			return true
+		}
+	})
+	want := split1(lines("a", 0, 20))
+	for round := range 3 {
+		text := lines(fmt.Sprintf("round %d ", round), 0, 50)
+		want = append(want, split1(text)...)
+		s.append("web.log", text)
+		time.Sleep(60 * time.Millisecond)
+		for n := round; n > 0; n-- {
+			s.rename(fmt.Sprintf("web.log.%d", n), fmt.Sprintf("web.log.%d", n+1))
+		}
+		s.copyTo("web.log.1")
+		s.truncate()
+		if round == 1 {
+			s.stop()
+			s.start()
+		}
+	}
+	s.append("web.log", "end\n")
+	close(down)
+	s.wait(len(want) + 1)
+	s.settle()
+	s.want(append(want, "end")...)
+}
+
+func TestCopytruncateStorm(t *testing.T) {
+	s := newSite(t).plain()
+	s.cfg.Shipper.ReadBudget = 4 << 10
+	s.start()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want []string
+	for i := range 600 {
+		line := fmt.Sprintf("line %d", i)
+		s.append("web.log", line+"\n")
+		want = append(want, line)
+		if rnd.IntN(12) == 0 {
+			time.Sleep(time.Duration(rnd.IntN(60)) * time.Millisecond)
+		}
+		if i > 20 && rnd.IntN(25) == 0 {
+			for n := 60; n >= 1; n-- {
+				from := fmt.Sprintf("web.log.%d", n)
+				if _, err := os.Stat(s.path(from)); err == nil {
+					s.rename(from, fmt.Sprintf("web.log.%d", n+1))
+				}
+			}
+			s.copyTo("web.log.1")
+			s.truncate()
+		}
+		if i%200 == 150 {
+			s.stop()
+			s.start()
+		}
+	}
+	s.wait(len(want))
+	s.settle()
+	s.want(want...)
+}
