@@ -86,7 +86,7 @@ func bars(ms []Measure, what string) template.HTML {
 		v, ends := value(&ms[i])
 		top = max(top, v, ends[1])
 	}
-	const width, row, left, span = 520.0, 26, 206.0, 240.0
+	const width, row, left, span = chartWidth, 32, 142.0, 175.0
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %.0f %d" role="img">`, width, row*len(ms)+4)
 	for i := range ms {
@@ -96,13 +96,13 @@ func bars(ms []Measure, what string) template.HTML {
 		if what == "rate" {
 			text = digits(v)
 		}
-		fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="end">%s</text><rect class="%s" x="%.0f" y="%d" width="%.1f" height="18"/>`,
-			left-8, y+17, template.HTMLEscapeString(ms[i].Who), tone(ms, i), left, y+4, max(1, v/top*span))
+		fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="end">%s</text><rect class="%s" x="%.0f" y="%d" width="%.1f" height="20"/>`,
+			left-8, y+18, template.HTMLEscapeString(ms[i].Who), tone(ms, i), left, y+4, max(1, v/top*span))
 		at := max(v, ends[1])
 		if ms[i].Tries > 1 {
-			fmt.Fprintf(&b, `<line class="axis" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, left+ends[0]/top*span, left+ends[1]/top*span, y+13, y+13)
+			fmt.Fprintf(&b, `<line class="axis" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, left+ends[0]/top*span, left+ends[1]/top*span, y+14, y+14)
 		}
-		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`, left+6+at/top*span, y+17, text)
+		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`, left+6+at/top*span, y+18, text)
 	}
 	return template.HTML(b.String() + "</svg>")
 }

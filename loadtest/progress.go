@@ -40,6 +40,9 @@ func NewBar(out io.Writer) *Bar {
 	if f, ok := out.(*os.File); ok {
 		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
 			b.width = max(40, int(size.Col))
+			if size.Col == 0 { // it does not say
+				b.width = 80
+			}
 		}
 	}
 	return b

@@ -54,7 +54,8 @@ func NewReport(o RunOptions) *Report {
 	r := &Report{Title: "sluice load test", Started: time.Now().UTC(), Command: strings.Join(os.Args, " "), Machine: thisMachine(), Servers: []string{kafkaVersion}, Clients: clientVersions()}
 	if o.Bin != "" {
 		out, _ := exec.Command(o.Bin, "version").Output()
-		r.Sluice, _, _ = strings.Cut(string(out), "\n")
+		first, _, _ := strings.Cut(string(out), "\n")
+		r.Sluice = strings.Join(strings.Fields(first), " ")
 		if text, err := exec.Command("java", "-version").CombinedOutput(); err == nil {
 			first, _, _ := strings.Cut(string(text), "\n")
 			r.Servers = append(r.Servers, first)
@@ -79,7 +80,11 @@ func clientVersions() (out []string) {
 }
 
 func thisMachine() Machine {
-	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: field("/proc/cpuinfo", "model name"), Memory: field("/proc/meminfo", "MemTotal")}
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), CPU: field("/proc/cpuinfo", "model name")}
+	kib := 0.0
+	if _, err := fmt.Sscanf(field("/proc/meminfo", "MemTotal"), "%f kB", &kib); err == nil {
+		m.Memory = fmt.Sprintf("%.1f GiB", kib/(1<<20))
+	}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = strings.TrimSpace(string(text))
 	}
