@@ -170,17 +170,16 @@ func (f *feeder) add(topic string, partition int32, pad int) {
 	}
 }
 
-// stored reads a topic's partitions from start to end, by a client that knows nothing
-// of this package.
-func stored(t testing.TB, addrs []string, topic string) map[int32][]*kgo.Record {
+// scan reads a topic's partitions from start to end, by a client that knows nothing of
+// this package, and calls each with the records, of a partition in order.
+func scan(t testing.TB, addrs []string, topic string, each func(*kgo.Record), o ...kgo.Opt) {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	o = append(o, kgo.SeedBrokers(addrs...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	cl, err := kgo.NewClient(o...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	end := map[int32]int64{}
 	for p := int32(0); ; p++ {
 		rp := kmsg.NewListOffsetsRequestTopicPartition()
@@ -189,7 +188,9 @@ func stored(t testing.TB, addrs []string, topic string) map[int32][]*kgo.Record 
 		rt.Topic, rt.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{rp}
 		req := kmsg.NewPtrListOffsetsRequest()
 		req.ReplicaID, req.Topics = -1, []kmsg.ListOffsetsRequestTopic{rt}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		resp, err := req.RequestWith(ctx, cl)
+		cancel()
 		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
 			break // no such partition
 		}
@@ -197,21 +198,29 @@ func stored(t testing.TB, addrs []string, topic string) map[int32][]*kgo.Record 
 			end[p] = o
 		}
 	}
-	out := map[int32][]*kgo.Record{}
 	for len(end) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		fs := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			t.Fatalf("%s: cannot read up to %v", topic, end)
+		cancel()
+		if fs.NumRecords() == 0 {
+			t.Fatalf("%s: nothing to read for ten seconds, want up to %v", topic, end)
 		}
 		fs.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				out[r.Partition] = append(out[r.Partition], r)
+				each(r)
 			}
 			if r.Offset == end[r.Partition]-1 {
 				delete(end, r.Partition)
 			}
 		})
 	}
+}
+
+// stored is what scan reads, by partition.
+func stored(t testing.TB, addrs []string, topic string) map[int32][]*kgo.Record {
+	t.Helper()
+	out := map[int32][]*kgo.Record{}
+	scan(t, addrs, topic, func(r *kgo.Record) { out[r.Partition] = append(out[r.Partition], r) })
 	return out
 }
 

@@ -32,6 +32,8 @@ type timing struct {
 	ack     time.Duration // of the replicas, asked of the broker
 	backoff backoff
 	refresh time.Duration // metadata are read again this often
+
+	reach func(ctx context.Context, network, addr string) (net.Conn, error) // instead of the network; nil: the network
 }
 
 func (c *Cluster) waits() timing {
@@ -97,21 +99,24 @@ func (c *Cluster) sarama(d *dialer) (*sarama.Config, error) {
 type dialer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
-	net    net.Dialer
+	reach  func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
 }
 
 func newDialer(ctx context.Context, w timing) *dialer {
-	d := &dialer{net: net.Dialer{Timeout: w.dial, KeepAlive: 30 * time.Second}, conns: map[*conn]struct{}{}}
+	d := &dialer{reach: w.reach, conns: map[*conn]struct{}{}}
+	if d.reach == nil {
+		d.reach = (&net.Dialer{Timeout: w.dial, KeepAlive: 30 * time.Second}).DialContext
+	}
 	d.ctx, d.cancel = context.WithCancel(ctx)
 	return d
 }
 
 // Dial is what sarama calls.
 func (d *dialer) Dial(network, addr string) (net.Conn, error) {
-	nc, err := d.net.DialContext(d.ctx, network, addr)
+	nc, err := d.reach(d.ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,14 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"time"
 )
 
 // wire is the network between the clients and a kfake cluster: it can lose requests,
 // lose answers and fall silent, by kind of request.
 type wire struct {
+	under func(network, addr string) (net.Listener, error) // makes the listeners
+
 	// fate is asked for every request; it may be called from several goroutines.
 	mu   sync.Mutex
 	fate func(key int16) fate // guarded by mu; nil: all pass
@@ -23,13 +26,17 @@ const (
 	lose            // cut the connection before the broker reads the request
 	loseAnswer      // cut the connection after the broker has acted on it
 	mute            // the broker acts on it, its answer never comes, the connection stays
+	stall           // its answer comes late
 )
 
-func newWire() *wire { return &wire{open: map[*wireConn]bool{}} }
+// stalled is how late.
+const stalled = 150 * time.Millisecond
+
+func newWire() *wire { return &wire{under: net.Listen, open: map[*wireConn]bool{}} }
 
 // listen is for kfake.ListenFn.
 func (w *wire) listen(network, addr string) (net.Listener, error) {
-	l, err := net.Listen(network, addr)
+	l, err := w.under(network, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +152,8 @@ func (c *wireConn) Write(b []byte) (int, error) { // kfake writes an answer at o
 		return 0, net.ErrClosed
 	case mute:
 		return len(b), nil
+	case stall:
+		time.Sleep(stalled)
 	}
 	return c.Conn.Write(b)
 }

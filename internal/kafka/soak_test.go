@@ -1,0 +1,550 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicelog/sluice/config"
+)
+
+// soakRecords is how many records go through the faults, in TestSoak and in
+// TestRealSoak. docs/kafka.md tells of a long run.
+var soakRecords = flag.Int("records", 0, "records that the soak tests send; 0 is a number that takes seconds")
+
+// answer codes that are injected, by request. Those that mean "a record of this batch
+// cannot be stored" would make the test lose it rightly, so they come for batches of
+// several records alone, whose halves are taken.
+var (
+	coordinatorErrors = []*kerr.Error{kerr.NotCoordinator, kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.UnknownServerError}
+	transactionErrors = []*kerr.Error{kerr.ConcurrentTransactions, kerr.InvalidTxnState, kerr.InvalidProducerIDMapping, kerr.InvalidProducerEpoch,
+		kerr.ProducerFenced, kerr.TransactionalIDAuthorizationFailed, kerr.TransactionCoordinatorFenced}
+	leaderErrors = []*kerr.Error{kerr.NotLeaderForPartition, kerr.UnknownTopicOrPartition, kerr.LeaderNotAvailable, kerr.KafkaStorageError,
+		kerr.TopicAuthorizationFailed, kerr.UnknownServerError, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch}
+	produceErrors = slices.Concat(leaderErrors, []*kerr.Error{kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut,
+		kerr.NetworkException, kerr.CorruptMessage, kerr.ClusterAuthorizationFailed, kerr.ThrottlingQuotaExceeded, kerr.PolicyViolation,
+		kerr.BrokerNotAvailable, kerr.UnsupportedVersion})
+	resetErrors = []*kerr.Error{kerr.OutOfOrderSequenceNumber, kerr.UnknownProducerID, kerr.InvalidProducerEpoch, kerr.InvalidProducerIDMapping}
+	splitErrors = []*kerr.Error{kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp}
+
+	sourceErrors = map[kmsg.Key][]*kerr.Error{
+		kmsg.Produce:         produceErrors,
+		kmsg.Metadata:        {kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed, kerr.UnknownServerError, kerr.KafkaStorageError},
+		kmsg.ApiVersions:     {kerr.UnknownServerError, kerr.UnsupportedVersion, kerr.ClusterAuthorizationFailed},
+		kmsg.InitProducerID:  {kerr.CoordinatorLoadInProgress, kerr.ClusterAuthorizationFailed, kerr.UnknownServerError, kerr.RequestTimedOut},
+		kmsg.FindCoordinator: {kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.GroupAuthorizationFailed, kerr.UnknownServerError},
+		kmsg.JoinGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.GroupAuthorizationFailed, kerr.RebalanceInProgress}),
+		kmsg.SyncGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}),
+		kmsg.Heartbeat:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}),
+		kmsg.OffsetFetch:     slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnstableOffsetCommit, kerr.GroupAuthorizationFailed}),
+		kmsg.OffsetCommit:    slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.RequestTimedOut}),
+		kmsg.Fetch:           slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetOutOfRange, kerr.OffsetNotAvailable, kerr.ReplicaNotAvailable, kerr.CorruptMessage}),
+		kmsg.ListOffsets:     slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetNotAvailable}),
+	}
+	targetErrors = map[kmsg.Key][]*kerr.Error{
+		kmsg.Produce:            slices.Concat(produceErrors, []*kerr.Error{kerr.InvalidTxnState, kerr.ProducerFenced, kerr.ConcurrentTransactions}),
+		kmsg.Metadata:           sourceErrors[kmsg.Metadata],
+		kmsg.ApiVersions:        sourceErrors[kmsg.ApiVersions],
+		kmsg.InitProducerID:     slices.Concat(coordinatorErrors, transactionErrors),
+		kmsg.FindCoordinator:    {kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.TransactionalIDAuthorizationFailed, kerr.UnknownServerError},
+		kmsg.AddPartitionsToTxn: slices.Concat(coordinatorErrors, transactionErrors, []*kerr.Error{kerr.UnknownTopicOrPartition, kerr.TopicAuthorizationFailed}),
+		kmsg.AddOffsetsToTxn:    slices.Concat(coordinatorErrors, transactionErrors, []*kerr.Error{kerr.GroupAuthorizationFailed}),
+		kmsg.TxnOffsetCommit: slices.Concat(coordinatorErrors, []*kerr.Error{kerr.RequestTimedOut, kerr.UnknownTopicOrPartition, kerr.GroupAuthorizationFailed,
+			kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.InvalidProducerEpoch, kerr.ProducerFenced}),
+		kmsg.EndTxn:      slices.Concat(coordinatorErrors, transactionErrors),
+		kmsg.OffsetFetch: sourceErrors[kmsg.OffsetFetch],
+	}
+)
+
+// trap does things to one cluster: error answers, and what a network does.
+type trap struct {
+	k    *kfake.Cluster
+	wire *wire
+	name string
+
+	set []*kfake.FaultHandle
+	of  []string // what each of set is
+
+	mu      sync.Mutex
+	fates   map[kmsg.Key][]fate // to come; guarded by mu
+	done    map[string]int      // how often each thing was done; guarded by mu
+	batches map[string]any      // the first request with each batch of each sequence; guarded by mu
+}
+
+func newTrap(t testing.TB, name string, topics ...kfake.Opt) *trap {
+	w := newWire()
+	x := &trap{name: name, wire: w, fates: map[kmsg.Key][]fate{}, done: map[string]int{}, batches: map[string]any{}}
+	x.k = fake(t, append(topics, kfake.NumBrokers(3), kfake.ListenFn(w.listen), kfake.GroupMinSessionTimeout(time.Second))...)
+	w.set(x.fate)
+	x.k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Count: -1, Observe: true, When: func(r kmsg.Request) bool {
+		x.fresh(r)
+		return false
+	}})
+	return x
+}
+
+func (x *trap) fate(key int16) fate {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	k := kmsg.Key(key)
+	if len(x.fates[k]) == 0 {
+		return pass
+	}
+	f := x.fates[k][0]
+	x.fates[k] = x.fates[k][1:]
+	x.done[k.Name()+" "+fateNames[f]]++
+	return f
+}
+
+var fateNames = map[fate]string{lose: "cut before", loseAnswer: "cut after", mute: "no answer", stall: "late answer"}
+
+// fresh says whether the broker sees all batches of a request for the first time. An
+// answer that means "we have lost your sequence" to one that was stored before would
+// be a lie that doubles it, as docs/kafka.md says.
+func (x *trap) fresh(r kmsg.Request) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	fresh := true
+	for _, rt := range r.(*kmsg.ProduceRequest).Topics {
+		for _, rp := range rt.Partitions {
+			if len(rp.Records) < 61 {
+				continue
+			}
+			id := fmt.Sprintf("%d %x", rp.Partition, rp.Records[43:57]) // producer, epoch, sequence
+			if x.batches[id] == nil {
+				x.batches[id] = r
+			}
+			fresh = fresh && x.batches[id] == any(r)
+		}
+	}
+	return fresh
+}
+
+// several says whether each batch of a request holds several records.
+func several(r kmsg.Request) bool {
+	for _, rt := range r.(*kmsg.ProduceRequest).Topics {
+		for _, rp := range rt.Partitions {
+			if len(rp.Records) < 61 || binary.BigEndian.Uint32(rp.Records[57:]) < 2 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// faults is everything that can be done to the cluster, in no order.
+func (x *trap) faults(errs map[kmsg.Key][]*kerr.Error) []func() {
+	var all []func()
+	add := func(key kmsg.Key, e *kerr.Error, when func(kmsg.Request) bool) {
+		all = append(all, func() {
+			f := kfake.Fault{Keys: []kmsg.Key{key}, Err: e, Count: 1, When: when}
+			x.set = append(x.set, x.k.Fault(f))
+			x.of = append(x.of, key.Name()+" "+e.Message)
+		})
+	}
+	for key, es := range errs {
+		for _, e := range es {
+			add(key, e, nil)
+		}
+		for _, f := range []fate{lose, loseAnswer, mute, stall} {
+			all = append(all, func() {
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				x.fates[key] = append(x.fates[key], f)
+			})
+		}
+	}
+	for _, e := range resetErrors {
+		add(kmsg.Produce, e, x.fresh)
+	}
+	for _, e := range splitErrors {
+		add(kmsg.Produce, e, func(r kmsg.Request) bool { return several(r) && x.fresh(r) })
+	}
+	cluster := func(what string, do func() error) {
+		for range 3 {
+			all = append(all, func() {
+				if do() == nil {
+					x.mu.Lock()
+					defer x.mu.Unlock()
+					x.done[what]++
+				}
+			})
+		}
+	}
+	cluster("leaders moved", func() error { x.k.ShufflePartitionLeaders(); return nil })
+	cluster("coordinators moved", func() error { x.k.RehashCoordinators(); return nil })
+	cluster("connections cut", func() error { x.wire.cut(false); return nil })
+	cluster("node removed", func() error { return x.k.RemoveNode(2) })
+	cluster("node added", func() error {
+		_, _, err := x.k.AddNode(2, 0)
+		return err
+	})
+	return all
+}
+
+// left is what was set and has not happened.
+func (x *trap) left() []string {
+	var out []string
+	for i, h := range x.set {
+		if h.Hits() == 0 {
+			out = append(out, x.name+" "+x.of[i])
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for key, fs := range x.fates {
+		for _, f := range fs {
+			out = append(out, x.name+" "+key.Name()+" "+fateNames[f])
+		}
+	}
+	return out
+}
+
+// calm ends all that is still to come.
+func (x *trap) calm() {
+	for i, h := range x.set {
+		h.Remove()
+		x.done[x.of[i]] += h.Hits()
+	}
+	x.wire.set(nil)
+}
+
+// report tells how often what was done, by request.
+func (x *trap) report(t testing.TB) {
+	by := map[string]map[string]int{}
+	total := 0
+	for what, n := range x.done {
+		kind, how, _ := strings.Cut(what, " ")
+		if strings.ToUpper(how) == how {
+			how = "error answers"
+		}
+		if by[kind] == nil {
+			by[kind] = map[string]int{}
+		}
+		by[kind][how] += n
+		total += n
+	}
+	t.Logf("%s: %d faults", x.name, total)
+	for _, kind := range slices.Sorted(maps.Keys(by)) {
+		t.Logf("%s: %s %v", x.name, kind, by[kind])
+	}
+}
+
+// relay moves what a group reads to another cluster, exactly once: a transactional
+// producer for each partition, whose transactions hold the offset of the source. It
+// crashes now and then. Records of partition p go to 2p and 2p+1 in turn.
+type relay struct {
+	t      testing.TB
+	target *Cluster
+	topic  string
+
+	mu      sync.Mutex
+	flows   map[*Claim]*flow // guarded by mu
+	crash   map[int32]bool   // partitions whose producer is to be abandoned; guarded by mu
+	at      map[int32]int64  // committed, by partition; guarded by mu
+	crashes atomic.Int64
+	aborts  atomic.Int64
+	fenced  atomic.Int64
+}
+
+func newRelay(t testing.TB, target *Cluster, topic string) *relay {
+	return &relay{t: t, target: target, topic: topic, flows: map[*Claim]*flow{}, crash: map[int32]bool{}, at: map[int32]int64{}}
+}
+
+// flow is the relay of one claim.
+type flow struct {
+	r    *relay
+	c    *Claim
+	name string
+	p    *Producer // nil: not started, or crashed
+	at   int64     // offset of the next record that the target wants
+}
+
+func (r *relay) Assigned(c *Claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flows[c] = &flow{r: r, c: c, name: fmt.Sprintf("relay-%s-%d", c.Topic(), c.Partition())}
+}
+
+func (r *relay) Batch(ctx context.Context, c *Claim, records []Record) {
+	r.mu.Lock()
+	f := r.flows[c]
+	r.mu.Unlock()
+	for !f.move(ctx, records) {
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+}
+
+func (r *relay) Revoked(_ context.Context, c *Claim) { r.Lost(c) }
+
+func (r *relay) Lost(c *Claim) {
+	r.mu.Lock()
+	f := r.flows[c]
+	delete(r.flows, c)
+	r.mu.Unlock()
+	f.close()
+}
+
+func (f *flow) close() {
+	if f.p != nil {
+		f.p.Close()
+		f.p = nil
+	}
+}
+
+// open starts a producer where the last one has ended.
+func (f *flow) open(ctx context.Context) error {
+	o := produceOptions()
+	o.TransactionalID, o.BatchBytes, o.Buffer = f.name, 8000, 1<<20
+	p, err := NewProducer(ctx, f.r.target, o)
+	if err != nil {
+		f.r.t.Error(err)
+		return err
+	}
+	f.p = p
+	at, err := p.Committed(ctx, f.name, f.r.topic, f.c.Partition())
+	f.at = max(at, 0)
+	return err
+}
+
+// move makes one transaction of the records; false means once more.
+func (f *flow) move(ctx context.Context, records []Record) bool {
+	r, num := f.r, f.c.Partition()
+	if f.p == nil {
+		if err := f.open(ctx); err != nil {
+			f.close()
+			return false
+		}
+	}
+	if records[0].Offset > f.at {
+		r.t.Errorf("%s: record %d came, want %d or an earlier one: it was skipped", f.name, records[0].Offset, f.at)
+	}
+	last := records[len(records)-1].Offset + 1
+	err := f.p.Begin(ctx)
+	for i := 0; err == nil && i < len(records); i++ {
+		if rec := records[i]; rec.Offset >= f.at {
+			err = f.p.Append(ctx, r.topic, 2*num+int32(rec.Offset%2), rec, Tag{})
+		}
+	}
+	if err == nil {
+		err = f.p.SendOffset(f.name, r.topic, num, max(last, f.at))
+	}
+	r.mu.Lock()
+	crash := r.crash[num]
+	delete(r.crash, num)
+	r.mu.Unlock()
+	if crash {
+		r.crashes.Add(1)
+		cctx, cancel := context.WithTimeout(ctx, time.Duration(rand.N(5))*time.Millisecond)
+		_ = f.p.Commit(cctx) // at any point of it
+		cancel()
+		f.close()
+		return false
+	}
+	if err == nil {
+		err = f.p.Commit(ctx)
+	}
+	switch {
+	case err == nil:
+		f.at = max(last, f.at)
+		r.mu.Lock()
+		r.at[num] = max(r.at[num], f.at)
+		r.mu.Unlock()
+		return true
+	case errors.Is(err, ErrAborted):
+		r.aborts.Add(1)
+		if f.p.Abort(ctx) == nil {
+			return false
+		}
+	case errors.Is(err, ErrFenced):
+		r.fenced.Add(1)
+	}
+	f.close()
+	return false
+}
+
+// moved is how many records have been committed in all, and crash abandons a producer.
+func (r *relay) moved() (n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, at := range r.at {
+		n += at
+	}
+	return n
+}
+
+func (r *relay) crashSoon(partition int32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.crash[partition] = true
+}
+
+// wantInOrder checks that the partitions of a topic hold the numbers from, from+step,
+// ... up to each, once and in order.
+func wantInOrder(t testing.TB, addrs []string, topic string, step, each int64, partitions int, o ...kgo.Opt) {
+	t.Helper()
+	next := make([]int64, partitions)
+	for i := range next {
+		next[i] = int64(i) % step
+	}
+	wrong := 0
+	scan(t, addrs, topic, func(r *kgo.Record) {
+		text, _, _ := strings.Cut(string(r.Value[:min(20, len(r.Value))]), ":")
+		have, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || have != next[r.Partition] {
+			if wrong++; wrong < 5 {
+				t.Errorf("%s/%d: record %d at offset %d, want %d", topic, r.Partition, have, r.Offset, next[r.Partition])
+			}
+		}
+		next[r.Partition] = have + step
+	}, o...)
+	for i, n := range next {
+		if n < each || n >= each+step {
+			t.Errorf("%s/%d: stored up to %d, want %d", topic, i, n, each)
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%s: %d records out of place", topic, wrong)
+	}
+}
+
+// wait is until something is, as long as progress is made.
+func wait(t testing.TB, what string, progress func() int64, is func() bool) {
+	t.Helper()
+	last, since := int64(-1), time.Now()
+	for !is() {
+		if now := progress(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > time.Minute {
+			t.Fatalf("no progress at %d for a minute: %s", last, what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Whatever two clusters answer to any kind of request, whatever connections are cut
+// before or after it, leaders and coordinators moved, nodes removed and added, members
+// and producers gone in the middle: what is written to the one is stored there once
+// and in order with its callbacks in order, and what a group moves from there to the
+// other in transactions is there once and in order. Every fault of the tables happens.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	const partitions = 6
+	records := *soakRecords
+	if records == 0 {
+		records = 60_000
+	}
+	source := newTrap(t, "source", kfake.SeedTopics(partitions, "logs"))
+	target := newTrap(t, "target", kfake.SeedTopics(2*partitions, "logs"))
+	at := func(x *trap, answer time.Duration) *Cluster {
+		c := clusterAt(t, x.k.ListenAddrs()...)
+		c.timing.answer = answer
+		return c
+	}
+	s := newSink(t)
+	o := produceOptions()
+	o.BatchBytes, o.Buffer = 10_000, 1<<20
+	p := newTestProducer(t, at(source, time.Second), o, s)
+	f := newFeeder(t, p)
+	r := newRelay(t, at(target, time.Second), "logs")
+	member := func() func() {
+		o := groupOptions("logs")
+		o.SessionTimeout = config.Duration(3 * time.Second)
+		_, leave := join(t, at(source, 4*time.Second), o, r) // who joins waits until those who are gone are expelled
+		return leave
+	}
+	members := []func(){member(), member()}
+
+	rounds := 1 + records/1_000_000
+	var steps []func()
+	for range rounds {
+		one := slices.Concat(source.faults(sourceErrors), target.faults(targetErrors))
+		for i := range 4 {
+			one = append(one, func() {
+				members[i%2]()
+				members[i%2] = member()
+			})
+		}
+		for i := range 12 {
+			one = append(one, func() { r.crashSoon(int32(i % partitions)) })
+		}
+		rand.Shuffle(len(one), func(i, j int) { one[i], one[j] = one[j], one[i] })
+		steps = append(steps, one...)
+	}
+	fed := 0
+	feed := func(upTo int) {
+		for ; fed < upTo; fed++ {
+			f.add("logs", int32(fed%partitions), 60)
+		}
+	}
+	start := time.Now()
+	for i, step := range steps {
+		step()
+		feed(records * (i + 1) / len(steps) / partitions * partitions)
+		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
+	}
+	t.Logf("%d records were fed in %v", fed, time.Since(start).Round(time.Millisecond))
+	left := func() []string { return append(source.left(), target.left()...) }
+	for i := 0; len(left()) > 0; i++ { // what asks for a rebalance, a new connection, an abort
+		if i == 40 {
+			t.Errorf("did not happen: %s", strings.Join(left(), ", "))
+			break
+		}
+		members[i%2]()
+		members[i%2] = member()
+		for j := range int32(partitions) {
+			r.crashSoon(j)
+		}
+		if i%3 == 2 {
+			source.wire.cut(false)
+			target.wire.cut(false)
+		}
+		source.k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidProducerEpoch, When: source.fresh})
+		for range 15 {
+			if feed(fed + 5*partitions); len(left()) > 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+	}
+	source.calm()
+	target.calm()
+	wait(t, "all is acknowledged", func() int64 { a, _ := s.counts(); return int64(a) }, func() bool { a, b := s.counts(); return a+b == fed })
+	wait(t, "all is moved", r.moved, func() bool { return r.moved() == int64(fed) })
+	for _, leave := range members {
+		leave()
+	}
+	t.Logf("all was moved after %v: %d crashes, %d aborted, %d fenced", time.Since(start).Round(time.Millisecond), r.crashes.Load(), r.aborts.Load(), r.fenced.Load())
+	if acked, refused := s.counts(); acked != fed || refused != 0 {
+		t.Errorf("acked %d, refused %d, want %d, 0", acked, refused, fed)
+	}
+	each := int64(fed / partitions)
+	wantInOrder(t, source.k.ListenAddrs(), "logs", 1, each, partitions)
+	wantInOrder(t, target.k.ListenAddrs(), "logs", 2, each, 2*partitions)
+	for i, got := range committed(t, source.k.ListenAddrs(), "g", "logs", partitions) {
+		if got != each {
+			t.Errorf("partition %d: committed %d, want %d", i, got, each)
+		}
+	}
+	source.report(t)
+	target.report(t)
+}
