@@ -4,10 +4,10 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e page loadtest peers demo servers
+.PHONY: help build test race bench lint e2e page loadtest loadtest-ci peers demo servers
 
 help: ## this text
-	@awk -F':.*## ' '/^[a-z0-9]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## static binary in bin/sluice
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sluice .
@@ -34,9 +34,13 @@ e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a
 page: ## the search page in headless Chromium (Debian: chromium)
 	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
 
-loadtest: build ## measure every stage and break things, on real servers; some ten minutes
+loadtest: build ## measure every stage and break it in all ways, on real servers; ten minutes on two quiet cores
 	./bin/sluice loadtest run --quick --report bin/loadtest/run
 	./bin/sluice loadtest break --quick --report bin/loadtest/break
+
+loadtest-ci: build ## what of it every change must pass; five minutes
+	./bin/sluice loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
+	./bin/sluice loadtest break --ci --report bin/loadtest/break
 
 peers: build ## measure beside rsyslog and MirrorMaker 2
 	./bin/sluice loadtest peers --quick --report bin/loadtest/peers

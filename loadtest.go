@@ -34,7 +34,7 @@ first (Java, Maven packages; as root also Debian packages).`,
   sluice loadtest verify --ledger /tmp/lt.json --kafka 127.0.0.1:9092 --topic logs`,
 		GroupID: groupTools,
 	}
-	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), curvesCommand(), scenariosCommand(), breakCommand(), peersCommand(), floorCommand())
+	cmd.AddCommand(generateCommand(), verifyCommand(), sinkCommand(), runCommand(), curvesCommand(), scenariosCommand(), breakCommand(), peersCommand(), floorCommand(), stepClockCommand())
 	return cmd
 }
 
@@ -388,80 +388,6 @@ func tell(cmd *cobra.Command, r *loadtest.Report, save string) (err error) {
 		err = errors.Join(err, fmt.Errorf("not as promised"))
 	}
 	return err
-}
-
-func scenariosCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "scenarios [--file FILE]",
-		Short: "Tell what break does, and what is expected",
-		Args:  cobra.NoArgs,
-	}
-	read := scenarioFlags(cmd)
-	cmd.RunE = action(func(cmd *cobra.Command) error {
-		list, err := read(nil)
-		for _, s := range list {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\n    does:    %s\n    expects: %s\n", s.Name, s.What, s.Expect)
-		}
-		return err
-	})
-	return cmd
-}
-
-// scenarioFlags adds those that choose; the result reads scenarios, all or by name.
-func scenarioFlags(cmd *cobra.Command) func(names []string) ([]loadtest.Scenario, error) {
-	file := cmd.Flags().String("file", "", "read scenarios from this YAML `FILE` instead of those that come with sluice")
-	quick := cmd.Flags().Bool("quick", false, "the short selection only")
-	return func(names []string) ([]loadtest.Scenario, error) {
-		list, err := loadtest.Scenarios(), error(nil)
-		if *file != "" {
-			if list, err = loadtest.LoadScenarios(*file); err != nil {
-				return nil, err
-			}
-		}
-		list = slices.DeleteFunc(list, func(s loadtest.Scenario) bool {
-			return *quick && !s.Quick || len(names) > 0 && !slices.Contains(names, s.Name)
-		})
-		if len(list) == 0 || len(names) > len(list) {
-			return nil, fmt.Errorf("%d scenarios found for %q: sluice loadtest scenarios lists them", len(list), names)
-		}
-		return list, nil
-	}
-}
-
-func breakCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "break [--quick] [SCENARIO]...",
-		Short: "Break a running pipeline and look for every line",
-		Long: `break starts real servers and, for each scenario, all stages; it kills, stops, freezes and
-cuts things off while lines are written, and afterwards finds every line exactly once
-and every counter to come out, or says which did not. The exit code is then 1.`,
-		Example: `  sluice loadtest break --quick
-  sluice loadtest break kill-shipper kill-indexer
-  sluice loadtest break --file mine.yaml --report /tmp/report`,
-	}
-	read := scenarioFlags(cmd)
-	dir := cmd.Flags().String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
-	save := cmd.Flags().String("report", "", "write report.json and report.html to this `DIR`")
-	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		return action(func(cmd *cobra.Command) error {
-			list, err := read(names)
-			if err != nil {
-				return err
-			}
-			bin, err := os.Executable()
-			if err != nil {
-				return err
-			}
-			o := loadtest.BreakOptions{Dir: *dir, Bin: bin, Scenarios: list}
-			return inDir(&o.Dir, func() error {
-				bar := loadtest.NewBar(cmd.ErrOrStderr())
-				report, err := loadtest.Break(cmd.Context(), o, bar.Show)
-				bar.End()
-				return errors.Join(err, tell(cmd, report, *save))
-			})
-		})(cmd, names)
-	}
-	return cmd
 }
 
 func peersCommand() *cobra.Command {

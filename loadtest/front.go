@@ -34,7 +34,12 @@ type Trouble struct {
 }
 
 // FrontStats counts what was spoilt.
-type FrontStats struct{ Passed, Refused, RefusedItems, Dropped atomic.Int64 }
+type FrontStats struct{ Passed, Refused, RefusedItems, Slowed, Dropped atomic.Int64 }
+
+// figures are the counts by the names that a scenario knows them by.
+func (s *FrontStats) figures() Figures {
+	return Figures{"refused": float64(s.Refused.Load()), "refused_items": float64(s.RefusedItems.Load()), "slowed": float64(s.Slowed.Load()), "dropped": float64(s.Dropped.Load())}
+}
 
 // Set replaces the trouble.
 func (f *Front) Set(t Trouble) { f.trouble.Store(&t) }
@@ -69,7 +74,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	sleep(r.Context(), t.Delay+time.Duration(max(0, t.Slow-1)*float64(time.Since(start))))
+	if wait := t.Delay + time.Duration(max(0, t.Slow-1)*float64(time.Since(start))); wait > 0 {
+		f.did.Slowed.Add(1)
+		sleep(r.Context(), wait)
+	}
 	if bulk && t.Drop > 0 && rand.Float64() < t.Drop {
 		f.did.Dropped.Add(1)
 		panic(http.ErrAbortHandler)

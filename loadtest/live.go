@@ -3,6 +3,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type Live struct {
 	Rotate   Rotation // of plain files
 	MaxSize  int64
 	MaxFile  int
+	Poll     time.Duration // between two searches, which is how exactly they are timed; 0: 100 ms
 
 	Stages map[string]*Stage // by name: shipper, aggregator, indexer, indexer-2 ...
 
@@ -109,6 +111,11 @@ func short(d time.Duration) time.Duration {
 	return d.Round(10 * time.Microsecond)
 }
 
+const (
+	patient   = 2 * time.Minute // until what must come about has; a slow machine at work needs some of it
+	stopGrace = shutdownTimeout + 12*time.Second
+)
+
 // Roles in the order of the way.
 var Roles = []string{"shipper", "aggregator", "indexer"}
 
@@ -141,7 +148,9 @@ func (l *Live) Start(ctx context.Context) error {
 		l.wg.Go(func() { l.errs[i] = ReadKafka(ctx, brokers, []string{l.Plan.Topic()}, v.See, &l.records) })
 	}
 	if l.Site.ES != nil {
-		l.wg.Go(func() { l.found.poll(ctx, Elastic{l.Site.ES.URL}, l.Plan.Index()+"-*") })
+		l.wg.Go(func() {
+			l.found.poll(ctx, Elastic{l.Site.ES.URL}, l.Plan.Index()+"-*", cmp.Or(l.Poll, 100*time.Millisecond))
+		})
 	}
 	for _, role := range Roles {
 		g, err := l.Site.Stage(role, l.Plan, 1)
@@ -177,7 +186,7 @@ func (l *Live) input(dir string) (err error) {
 func (l *Live) ready(ctx context.Context) error {
 	for _, role := range Roles {
 		g := l.Stages[role]
-		if err := eventually(ctx, 30*time.Second, func() error {
+		if err := eventually(ctx, patient, func() error {
 			if !g.Running() {
 				return fmt.Errorf("%s is not running: %v", role, g.Ended())
 			}
@@ -204,25 +213,49 @@ func (l *Live) Write(ctx context.Context) (err error) {
 }
 
 // Await waits until all that was written can be read from the central Kafka and found
-// by a search. It gives up when nothing new was there for a time: the verdicts then
-// tell what is missing.
+// by a search. It gives up when nothing new was there and no stage finished anything for a
+// time: the verdicts then tell what is missing.
 func (l *Live) Await(ctx context.Context, patience time.Duration, say func(string)) error {
 	want, last, moved := l.wrote.Lines, int64(-1), time.Now()
-	for ctx.Err() == nil {
+	var finished int64
+	for asked := moved; ctx.Err() == nil; sleep(ctx, 200*time.Millisecond) {
 		dc1, central, found := l.joints["dc1"].Distinct(), l.joints["central"].Distinct(), l.found.n.Load()
 		say(fmt.Sprintf("%s: %d lines written, %d in dc1, %d central, %d found", l.Plan.Name, want, dc1, central, found))
 		if dc1 >= want && central >= want && found >= want {
 			return nil
 		}
-		if sum := dc1 + central + found; sum != last {
+		if time.Since(asked) > 5*time.Second {
+			finished, asked = l.finished(ctx), time.Now()
+		}
+		if sum := dc1 + central + found + finished; sum != last {
 			last, moved = sum, time.Now()
 		}
 		if time.Since(moved) > patience {
 			return nil
 		}
-		sleep(ctx, 200*time.Millisecond)
 	}
 	return ctx.Err()
+}
+
+// finished is how many events all stages are done with, those that come again included.
+func (l *Live) finished(ctx context.Context) int64 {
+	f := l.figures(ctx)
+	return int64(f["sluice_shipper_events_acknowledged_total"] + f["sluice_aggregator_records_out_total"] + f["sluice_indexer_events_indexed_total"] + f["sluice_indexer_events_duplicate_total"])
+}
+
+// figures of all stages that run, summed.
+func (l *Live) figures(ctx context.Context) Figures {
+	sum := Figures{}
+	for _, g := range l.Stages {
+		f, err := g.Figures(ctx)
+		if err != nil {
+			continue // Finish tells of it
+		}
+		for name, v := range f {
+			sum[name] += v
+		}
+	}
+	return sum
 }
 
 // Finish reads the counters, stops the stages, each within its time, and judges.
@@ -246,8 +279,16 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 			out.Losses = append(out.Losses, name+": "+loss)
 		}
 	}
+	var stopping sync.WaitGroup
+	ends := map[string]*error{}
 	for name, g := range l.Stages {
-		if _, err := g.Stop(shutdownTimeout + 2*time.Second); err != nil && out.Stops[name] == "" {
+		end := new(error)
+		ends[name] = end
+		stopping.Go(func() { _, *end = g.Stop(stopGrace) })
+	}
+	stopping.Wait()
+	for name, g := range l.Stages {
+		if err := *ends[name]; err != nil && out.Stops[name] == "" {
 			out.Stops[name] = err.Error()
 		}
 		out.Usage[name] = g.Usage()
@@ -261,7 +302,7 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 	}
 	if l.Site.ES != nil {
 		v := NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true})
-		if err := eventually(ctx, 30*time.Second, func() error {
+		if err := eventually(ctx, patient, func() error {
 			v = NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true})
 			return Elastic{l.Site.ES.URL}.Read(ctx, l.Plan.Index()+"-*", v.See)
 		}); err != nil {
@@ -307,8 +348,8 @@ func (f *found) wrote(lines int64, start time.Time, pace Pace) {
 	f.sent, f.start, f.pace = lines, start, pace
 }
 
-func (f *found) poll(ctx context.Context, es Elastic, index string) {
-	for ; ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
+func (f *found) poll(ctx context.Context, es Elastic, index string, every time.Duration) {
+	for ; ctx.Err() == nil; sleep(ctx, every) {
 		n, err := es.Count(ctx, index, false)
 		if f.failed = err; err != nil {
 			continue

@@ -456,7 +456,7 @@ func (r *runner) watch(ctx context.Context, m *Measure, p *Proc, out counter, li
 	m.allocations(f)
 	m.Counters = Check(m.stage.Role, f)
 	m.CPU = p.Usage().CPU // the last commits belong to it
-	_, err = p.Stop(shutdownTimeout + 2*time.Second)
+	_, err = p.Stop(stopGrace)
 	return err
 }
 
@@ -476,7 +476,7 @@ func (r *runner) profile(ctx context.Context, m *Measure) {
 // out, which takes a second: some counters are told so often only.
 func atRest(ctx context.Context, g *Stage) (f Figures, err error) {
 	inFlight := map[string]string{"shipper": "sluice_shipper_events_in_flight", "aggregator": "sluice_aggregator_in_flight", "indexer": "sluice_indexer_events_in_flight"}[g.Role]
-	err = eventually(ctx, 5*time.Second, func() error {
+	err = eventually(ctx, 30*time.Second, func() error {
 		if f, err = g.Figures(ctx); err != nil {
 			return err
 		}

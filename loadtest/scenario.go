@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -23,9 +24,12 @@ type Scenario struct {
 	Name   string   `yaml:"name"`
 	What   string   `yaml:"what"`   // is done, in words
 	Expect string   `yaml:"expect"` // besides nothing missing, nothing doubled, order kept, counters that add up
-	Quick  bool     `yaml:"quick"`  // of the short selection
+	CI     bool     `yaml:"ci"`     // of those that every change must pass
 	Steps  []Step   `yaml:"steps"`
 	Shows  []string `yaml:"shows"` // figures that must not be 0 at the end, or the fault did not bite
+
+	Long float64 `yaml:"long"` // Lengthen makes all times so many times as long
+	Calm bool    `yaml:"calm"` // no other scenario breaks anything while its lines are written
 
 	Rate      float64         `yaml:"rate"` // lines a second
 	For       config.Duration `yaml:"for"`  // lines are written this long
@@ -51,10 +55,34 @@ type Step struct {
 	By    string          `yaml:"by"` // how much: a time, a size, a share or a status, as Do wants it
 }
 
+func (s Step) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", s.Do, strings.Join(s.On, ", "), s.By))
+}
+
 // DefaultScenario is what a scenario starts from.
 func DefaultScenario() Scenario {
-	return Scenario{Rate: 2000, For: config.Duration(12 * time.Second), Sources: 8, Huge: 500, Files: "docker", MaxFile: 20, MaxSize: 4 * config.MiB,
-		Patience: config.Duration(time.Minute), MaxRSS: 512 * config.MiB}
+	return Scenario{Rate: 2000, For: config.Duration(8 * time.Second), Long: 2, Sources: 8, Huge: 500, Files: "docker", MaxFile: 20, MaxSize: 4 * config.MiB,
+		Patience: config.Duration(2 * time.Minute), MaxRSS: 512 * config.MiB}
+}
+
+// Lengthen is the scenario in its long form.
+func (s Scenario) Lengthen() Scenario {
+	longer := func(d config.Duration) config.Duration { return config.Duration(float64(d) * s.Long) }
+	s.For, s.Steps = longer(s.For), slices.Clone(s.Steps)
+	for i := range s.Steps {
+		s.Steps[i].At, s.Steps[i].Every = longer(s.Steps[i].At), longer(s.Steps[i].Every)
+	}
+	return s
+}
+
+// String tells it in words, and its steps with their times.
+func (s *Scenario) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n    does:    %s\n    expects: %s\n    steps:   %.0f lines a second for %v", s.Name, s.What, s.Expect, s.Rate, s.For)
+	for _, m := range s.schedule() {
+		fmt.Fprintf(&b, "; %v %s", m.at, m.step)
+	}
+	return b.String()
 }
 
 //go:embed scenarios.yaml
@@ -126,6 +154,12 @@ func (s *Scenario) check() error {
 	if s.What == "" || s.Expect == "" {
 		bad("what and expect are for people: say both")
 	}
+	if s.Calm && s.shared() {
+		bad("it breaks what it wants to be calm")
+	}
+	if s.Long < 1 {
+		bad("long is %v: the long form is not shorter", s.Long)
+	}
 	if s.Files != "docker" && s.Files != "plain" {
 		bad("files is %q, not docker or plain", s.Files)
 	}
@@ -176,10 +210,28 @@ var (
 
 		"delete":  {"positions"}, // of the shipper, which must not run
 		"corrupt": {"positions"},
-		"fill":    {"positions"}, // the disk; with small_disk
-		"free":    {"positions"},
+		"fill":    {"positions", "elasticsearch"}, // the disk; of positions: with small_disk
+		"free":    {"positions", "elasticsearch"},
+
+		"step":  {"clock"}, // by: so much ahead; of the whole machine
+		"right": {"clock"},
 	}
+
+	// everyones is what all pipelines of a site share.
+	everyones = append([]string{"dc1", "central", "elasticsearch"}, links...)
 )
+
+// shared tells whether it breaks what others need as well. A block is for its own indices.
+func (s *Scenario) shared() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool {
+		return step.Do != "block" && step.Do != "unblock" && slices.ContainsFunc(step.On, func(on string) bool { return slices.Contains(everyones, on) })
+	})
+}
+
+// stepsClock tells whether it steps the clock of the machine.
+func (s *Scenario) stepsClock() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Do == "step" })
+}
 
 // moment is a step at its time.
 type moment struct {
@@ -210,6 +262,7 @@ type Outcome struct {
 	Repeated int64         `json:"repeated"` // in the central Kafka, under the same id
 	Recovery time.Duration `json:"recovery"` // from the last line and step until all were found
 	PeakRSS  int64         `json:"peak_rss"` // of the stage that took most
+	Shown    Figures       `json:"shown"`    // that prove that the fault bit
 	Skipped  string        `json:"skipped,omitempty"`
 	Problems []string      `json:"problems,omitempty"`
 	Lived    *Lived        `json:"lived,omitempty"`
@@ -218,13 +271,31 @@ type Outcome struct {
 // OK is true if all is as expected.
 func (o *Outcome) OK() bool { return len(o.Problems) == 0 }
 
+// blunt names the figures that should have risen and did not.
+func (o *Outcome) blunt() (names []string) {
+	for name, v := range o.Shown {
+		if v == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (o *Outcome) String() string {
+	word := "ok"
 	switch {
 	case o.Skipped != "":
-		return fmt.Sprintf("skip  %-22s %s", o.Name, o.Skipped)
-	case o.OK():
-		return fmt.Sprintf("ok    %-22s %7d lines, %6d sent again under the same id, all found %v after the last line and step, %d MiB at most",
-			o.Name, o.Lines, o.Repeated, short(o.Recovery), o.PeakRSS>>20)
+		return fmt.Sprintf("skip  %-26s %s", o.Name, o.Skipped)
+	case !o.OK():
+		word = "FAIL"
 	}
-	return fmt.Sprintf("FAIL  %-22s %7d lines, %d missing, %d doubled\n      %s", o.Name, o.Lines, o.Missing, o.Doubled, strings.Join(o.Problems, "\n      "))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%-5s %-26s %7d lines, %d missing, %d doubled, %6d sent again, all found after %6v, %3d MiB", word, o.Name, o.Lines, o.Missing, o.Doubled, o.Repeated, short(o.Recovery), o.PeakRSS>>20)
+	for _, name := range slices.Sorted(maps.Keys(o.Shown)) {
+		fmt.Fprintf(&b, ", %s %.0f", strings.TrimSuffix(strings.TrimPrefix(name, "sluice_"), "_total"), o.Shown[name])
+	}
+	for _, p := range o.Problems {
+		b.WriteString("\n      " + p)
+	}
+	return b.String()
 }

@@ -11,22 +11,22 @@ import (
 )
 
 func TestBuiltinScenarios(t *testing.T) {
-	names, quick := map[string]bool{}, 0
+	names, ci := map[string]bool{}, 0
 	for _, s := range Scenarios() {
 		if names[s.Name] {
 			t.Errorf("%s is there twice", s.Name)
 		}
 		names[s.Name] = true
-		if s.Quick {
-			quick++
+		if s.CI {
+			ci++
 		}
 		if s.Rate == 0 || s.For == 0 || s.MaxRSS == 0 {
 			t.Errorf("%s lacks defaults: %+v", s.Name, s)
 		}
 		balanced(t, s)
 	}
-	if len(names) < 25 || quick < 8 {
-		t.Errorf("%d scenarios, %d quick", len(names), quick)
+	if len(names) < 35 || ci < 8 {
+		t.Errorf("%d scenarios, %d of them for every change", len(names), ci)
 	}
 }
 
@@ -34,7 +34,7 @@ func TestBuiltinScenarios(t *testing.T) {
 func balanced(t *testing.T, s Scenario) {
 	t.Helper()
 	back := map[string]string{"kill": "start", "stop": "start", "freeze": "thaw", "cut": "mend", "half-open": "mend", "refuse": "behave", "refuse-items": "behave",
-		"slow": "behave", "drop": "behave", "block": "unblock", "fill": "free"}
+		"slow": "behave", "drop": "behave", "block": "unblock", "fill": "free", "delay": "mend", "narrow": "mend", "step": "right"}
 	open := map[string]string{} // what is broken, and what mends it
 	for _, m := range s.schedule() {
 		for _, on := range m.step.On {
@@ -64,6 +64,8 @@ func TestReadScenariosRefuses(t *testing.T) {
 	f(`[{name: a, what: w, expect: e, steps: [{do: kill, on: [docker]}]}]`, "kill is for")
 	f(`[{name: a, what: w, expect: e, steps: [{do: kill}]}]`, "kill on what")
 	f(`[{name: a, what: w, expect: e, wat: 1}]`, "wat")
+	f(`[{name: a, what: w, expect: e, long: 0.5}]`, "long is 0.5")
+	f(`[{name: a, what: w, expect: e, calm: true, steps: [{do: cut, on: [indexer-es]}]}]`, "to be calm")
 	f(`[{name: a, what: w, expect: e, for: long}]`, "long")
 }
 
@@ -81,6 +83,40 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+func TestLengthen(t *testing.T) {
+	s, err := ReadScenarios(strings.NewReader(`[{name: a, what: w, expect: e, for: 4s, long: 1.5, patience: 1m, steps: [{at: 2s, every: 3s, times: 2, do: delay, on: [indexer-es], by: 100ms}]}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := s[0].Lengthen()
+	if got, want := long.String(), "2000 lines a second for 6s; 3s delay indexer-es 100ms; 7.5s delay indexer-es 100ms"; !strings.HasSuffix(got, want) {
+		t.Errorf("%s, want %s at its end", got, want)
+	}
+	if got, want := s[0].String(), "for 4s; 2s delay indexer-es 100ms; 5s delay indexer-es 100ms"; !strings.HasSuffix(got, want) || long.Patience != s[0].Patience {
+		t.Errorf("the short form is now %s, want %s at its end", got, want)
+	}
+}
+
+// What others need as well is broken by one scenario at a time.
+func TestShared(t *testing.T) {
+	f := func(steps string, want bool) {
+		t.Helper()
+		s, err := ReadScenarios(strings.NewReader(`[{name: a, what: w, expect: e, steps: [` + steps + `]}]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s[0].shared(); got != want {
+			t.Errorf("%s: %v", steps, got)
+		}
+	}
+	f(`{do: kill, on: [shipper, aggregator, indexer]}, {do: fill, on: [positions]}, {do: stop, on: [docker]}`, false)
+	f(`{do: join, on: [aggregator]}, {do: block, on: [elasticsearch]}, {do: unblock, on: [elasticsearch]}`, false)
+	f(`{do: kill, on: [shipper, dc1]}`, true)
+	f(`{do: freeze, on: [elasticsearch]}`, true)
+	f(`{do: cut, on: [indexer-es]}`, true)
+	f(`{do: fill, on: [elasticsearch]}`, true)
+}
+
 // A fault that did not bite, memory over the limit and a loss are problems.
 func TestJudge(t *testing.T) {
 	good := func() *Lived {
@@ -90,15 +126,16 @@ func TestJudge(t *testing.T) {
 		t.Helper()
 		s := DefaultScenario()
 		s.Shows = []string{"repeated_central"}
-		tr, l, out := &trial{Scenario: &s}, good(), &Outcome{}
+		tr, l, out := &trial{Scenario: &s, shown: Figures{}}, good(), &Outcome{Shown: Figures{}}
 		change(l, tr)
-		tr.judge(out, l, Figures{})
+		tr.judge(out, l)
+		out.Problems = append(out.Problems, out.blunt()...)
 		if got := strings.Join(out.Problems, "\n"); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("problems %q, want %q", got, want)
 		}
 	}
 	f(func(*Lived, *trial) {}, "")
-	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "did not bite: repeated_central")
+	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "repeated_central")
 	f(func(l *Lived, _ *trial) { l.Usage["indexer"] = Usage{PeakRSS: 600 << 20} }, "indexer took 600 MiB")
 	f(func(l *Lived, _ *trial) { l.Losses = []string{"given up"} }, "given up")
 	f(func(l *Lived, _ *trial) { l.Verdicts["dc1"].Problems = []Problem{{"missing", 1, "one"}} }, "dc1: missing: one")

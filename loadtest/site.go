@@ -26,6 +26,7 @@ type Site struct {
 	Links    map[string]*Link           // by stage and server: shipper-dc1, aggregator-dc1, aggregator-central, indexer-central, indexer-es
 
 	front *Server
+	full  bool // fillElastic, and not yet freeElastic
 }
 
 // SiteOptions say what is wanted.
@@ -128,6 +129,71 @@ func (s *Site) Close() {
 		wg.Go(func() { s.ES.Kill() })
 	}
 	wg.Wait()
+}
+
+// mend undoes what a scenario may have left.
+func (s *Site) mend(ctx context.Context) error {
+	errs := []error{}
+	for _, l := range s.Links {
+		errs = append(errs, l.Mend())
+	}
+	s.Front.Set(Trouble{})
+	for _, name := range []string{"dc1", "central", "elasticsearch"} {
+		p := s.server(name)
+		p.Resume()
+		if !p.Running() {
+			errs = append(errs, p.Restart(ctx))
+		}
+	}
+	if s.full {
+		errs = append(errs, s.freeElastic(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// server is a real server by its name.
+func (s *Site) server(name string) *servers.Process {
+	switch name {
+	case "dc1":
+		return s.DC1.Nodes[0]
+	case "central":
+		return s.Central.Nodes[0]
+	case "elasticsearch":
+		return s.ES.Process
+	}
+	return nil
+}
+
+// fillElastic makes Elasticsearch find its disk full: more than it has must be free. It looks
+// every ten seconds at most, and then makes all indices read-only; that is waited for.
+func (s *Site) fillElastic(ctx context.Context) error {
+	s.full = true
+	return s.disk(ctx, `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
+		"threshold_enabled":true,"watermark":{"low":"1000tb","high":"1000tb","flood_stage":"1000tb"}}}}`, true)
+}
+
+// freeElastic is as if there was room again. Elasticsearch makes the indices writable by itself.
+func (s *Site) freeElastic(ctx context.Context) error {
+	err := s.disk(ctx, `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
+		"threshold_enabled":true,"watermark":{"low":"1b","high":"1b","flood_stage":"1b"}}}}`, false)
+	if err == nil {
+		_, err = Elastic{s.ES.URL}.Call(ctx, "PUT", "/_cluster/settings", `{"persistent":{"cluster.info.update.interval":null,"cluster.routing.allocation.disk.*":null}}`)
+		s.full = err != nil
+	}
+	return err
+}
+
+func (s *Site) disk(ctx context.Context, settings string, blocked bool) error {
+	if _, err := (Elastic{s.ES.URL}).Call(ctx, "PUT", "/_cluster/settings", settings); err != nil {
+		return err
+	}
+	return eventually(ctx, patient, func() error {
+		text, err := Elastic{s.ES.URL}.Call(ctx, "GET", "/_all/_settings/index.blocks.read_only_allow_delete", "")
+		if err == nil && strings.Contains(string(text), `"true"`) != blocked {
+			err = fmt.Errorf("indices read-only is not %v: %s", blocked, text)
+		}
+		return err
+	})
 }
 
 // brokers is where a stage dials a cluster.
