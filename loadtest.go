@@ -249,6 +249,7 @@ func measureFlags(cmd *cobra.Command, quick, full loadtest.RunOptions) (o *loadt
 	f.IntVar(&o.Partitions, "partitions", o.Partitions, "of each topic")
 	f.StringVar(&o.Compression, "compression", o.Compression, "of batches: none, lz4, zstd, snappy, gzip")
 	f.IntVar(&o.Gzip, "gzip", o.Gzip, "level of sluice's bulk bodies; -1: its default")
+	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of each stage into this `DIR`")
 	dir := f.String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
 	save = f.String("report", "", "write report.json and report.html to this `DIR`")
 	return o, func() error {
@@ -278,7 +279,6 @@ func runFlags(cmd *cobra.Command) (o *loadtest.RunOptions, complete func() error
 	f.IntVar(&o.BulkCount, "bulk-count", o.BulkCount, "documents a bulk, of floors and peers, and of sluice with --bulk-bytes")
 	f.Float64Var(&o.Rate, "rate", full.Rate, "of the pipeline, lines a second")
 	f.DurationVar(&o.For, "for", full.For, "of the pipeline")
-	f.StringVar(&o.Profile, "profile", "", "write a CPU profile of each stage into this `DIR`")
 	return o, complete, save
 }
 

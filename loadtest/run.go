@@ -127,6 +127,11 @@ func Run(ctx context.Context, o RunOptions, progress Progress) (*Report, error) 
 	for _, r.job = range jobs {
 		r.steps += r.stepsOfJob()
 	}
+	if o.Profile != "" {
+		if err := makeDir(o.Profile); err != nil {
+			return r.report, err
+		}
+	}
 	r.say("starting Kafka dc1, Kafka central" + map[bool]string{true: " and Elasticsearch"}[elastic])
 	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: elastic})
 	if err != nil {
@@ -465,7 +470,7 @@ func (r *runner) profile(ctx context.Context, m *Measure) {
 	sleep(ctx, time.Second)
 	text, err := Elastic{m.stage.Admin}.Call(ctx, "GET", "/debug/pprof/profile?seconds=4", "")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(r.Profile, fmt.Sprintf("%s-%d.pprof", m.Part, r.n)), text, 0o644)
+		err = os.WriteFile(filepath.Join(r.Profile, fmt.Sprintf("%s-%d.pprof", m.stage.Role, r.n)), text, 0o644)
 	}
 	if err != nil && ctx.Err() == nil {
 		r.say(fmt.Sprintf("%s: no profile: %v\n", m.Part, err))
