@@ -49,17 +49,16 @@ type Measure struct {
 
 // MarshalJSON has what is derived as well, and units in its names.
 func (m *Measure) MarshalJSON() ([]byte, error) {
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	out := map[string]any{
-		"part": m.Part, "program": m.Who, "setting": m.Setting, "events": m.Events, "input_bytes": m.Bytes, "elapsed_ms": ms(m.Elapsed), "first_event_ms": ms(m.First), "cpu_ms": ms(m.CPU),
+		"part": m.Part, "program": m.Who, "setting": m.Setting, "events": m.Events, "input_bytes": m.Bytes, "elapsed_s": m.Elapsed.Seconds(), "first_event_s": m.First.Seconds(), "cpu_s": m.CPU.Seconds(),
 		"events_per_s": m.Rate(), "mb_per_s": m.MBs(), "cpu_s_per_million_events": m.CPUPerMillion(), "cpu_s_per_gb": m.CPUPerGB(), "peak_rss_bytes": m.PeakRSS,
 		"command": m.Command, "config": m.Config,
 	}
 	samples := [][2]float64{}
 	for _, s := range m.Samples {
-		samples = append(samples, [2]float64{ms(s.At), float64(s.Events)})
+		samples = append(samples, [2]float64{s.At.Seconds(), float64(s.Events)})
 	}
-	out["samples_ms_events"] = samples
+	out["samples_s_events"] = samples
 	if m.Curve != "" {
 		out["curve"], out["x"] = m.Curve, m.X
 	}

@@ -5,6 +5,7 @@ package loadtest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,11 @@ type Proc struct {
 type Usage struct {
 	CPU     time.Duration // user and system
 	PeakRSS int64         // bytes, of the life that had most
+}
+
+// MarshalJSON has units in its names.
+func (u Usage) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"cpu_s": u.CPU.Seconds(), "peak_rss_bytes": u.PeakRSS})
 }
 
 // Start begins a life.
