@@ -120,7 +120,7 @@ func formatX(over string, x int64) string {
 	case over == CurveSize || over == CurveBulk:
 		return fmt.Sprintf("%d B", x)
 	}
-	return strconv.FormatInt(x, 10)
+	return digits(float64(x))
 }
 
 // jobs are the curve's points, one after another.

@@ -28,7 +28,7 @@ func TestParseCurve(t *testing.T) {
 		}
 	}
 	bad("memory=1", `no curve over "memory": there are partitions, files, size, bulk`)
-	bad("files=0", "0 is not from 1 to 100000")
+	bad("files=0", "0 is not from 1 to 100,000")
 	bad("files=many", "files")
 	bad("size=99", "99 is not from 100 B to 1048576 B")
 	bad("bulk=1GiB", "1GiB is not from 16 KiB to 64 MiB")
@@ -47,7 +47,7 @@ func TestCurveJobs(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"partitions 64 aggregator", "files 10000 shipper", "files 1 shipper, plain files", "size 64 kB indexer", "size 100 B shipper", "bulk 256 KiB indexer"} {
+	for _, want := range []string{"partitions 64 aggregator", "files 10,000 shipper", "files 1 shipper, plain files", "size 64 kB indexer", "size 100 B shipper", "bulk 256 KiB indexer"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no %q in %q", want, names)
 		}

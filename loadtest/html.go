@@ -229,7 +229,7 @@ type tick struct {
 
 const (
 	chartWidth, chartHeight                 = 400.0, 230.0
-	chartLeft, chartRight, chartTop, chartB = 52.0, 16.0, 10.0, 26.0
+	chartLeft, chartRight, chartTop, chartB = 52.0, 26.0, 10.0, 26.0
 )
 
 // fit takes the ends from the points. Values that differ much get a logarithmic axis if they may.
