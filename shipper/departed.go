@@ -3,10 +3,7 @@ package shipper
 import (
 	"bytes"
 	"encoding/json"
-	"path/filepath"
 	"time"
-
-	"github.com/sluicelog/sluice/schemas"
 )
 
 // containerGone has the rest of a removed container's files shipped.
@@ -65,34 +62,6 @@ func (t *tailer) countMissed() {
 		if since > departedFor {
 			delete(t.departed, id)
 		}
-	}
-}
-
-// watchRoot has the directories of new containers noticed before Docker tells of them,
-// so that the log of one that lives for a moment is open before it is deleted.
-func (t *tailer) watchRoot(path string) {
-	if t.watch == nil || t.root == path {
-		return
-	}
-	if wd, err := t.watch.dir(path); err == nil {
-		t.root, t.rootWatch = path, wd
-	}
-}
-
-// newContainer opens the log of a container of which only the directory is known. It
-// is read once Docker has said what it is.
-func (t *tailer) newContainer(id string) {
-	key := kindDocker + " " + id
-	if t.sources[key] != nil || !containerID(id) {
-		return
-	}
-	s := newSource(kindDocker, id, filepath.Join(t.root, id, id+"-json.log"), t.host)
-	s.docker, s.held = true, true
-	s.describe(schemas.Source{Path: s.path, ContainerID: id, Host: t.host, Labels: merge(t.cfg.Labels), Dataset: t.cfg.Docker.Dataset}, t.dc, t.cfg.PartitionBy)
-	t.add(key, s)
-	t.discover(s)
-	if _, ok := t.departed[id]; ok {
-		s.gone, s.running = true, false
 	}
 }
 

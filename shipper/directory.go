@@ -16,7 +16,7 @@ func (t *tailer) watchDir(s *source) {
 	path := filepath.Dir(s.path)
 	d := t.dirOf[path]
 	if d == nil {
-		wd, err := t.watch.dir(path)
+		wd, err := t.watch.dir(path, comesGoes)
 		if err != nil {
 			return // the poll finds out
 		}
@@ -56,10 +56,6 @@ func (t *tailer) wake() {
 				f.watch = 0
 				t.enqueue(f)
 			}
-			continue
-		}
-		if e.wd == t.rootWatch && e.name != "" {
-			t.newContainer(e.name)
 			continue
 		}
 		d := t.dirs[e.wd]

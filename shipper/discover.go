@@ -175,9 +175,13 @@ func (t *tailer) open(s *source, path string, live *file) *file {
 		return nil
 	}
 	if known := t.files[st.devino]; known != nil { // moved here since it was looked for
-		_ = unix.Close(fd)
+		t.closer.close(fd)
 		return nil
 	}
+	return t.opened(s, fd, st, path, live)
+}
+
+func (t *tailer) opened(s *source, fd int, st stat, path string, live *file) *file {
 	s.problem, s.opened, t.noFD = "", true, false
 	t.m.opened.Inc()
 	t.nFD++
@@ -224,7 +228,7 @@ func (t *tailer) reopen(f *file) {
 		return
 	}
 	if st.key() != f.key || st.devino != f.id {
-		_ = unix.Close(fd)
+		t.closer.close(fd)
 		return
 	}
 	t.nFD++
@@ -239,7 +243,7 @@ func (t *tailer) close(f *file) {
 		f.watch = 0
 	}
 	if f.fd >= 0 {
-		_ = unix.Close(f.fd)
+		t.closer.close(f.fd)
 		f.fd = -1
 		t.nFD--
 	}

@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	docker "github.com/fsouza/go-dockerclient"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
@@ -30,18 +32,40 @@ type daemon struct {
 	health *admin.Dependency
 	out    chan<- target
 
-	client *docker.Client
-	seen   *lru.Cache[string, *inspected]
-	known  map[string]state  // containers that the tailer was told of or that are skipped
-	ill    map[string]string // last error of containers that cannot be inspected
-	warned map[string]bool   // reasons for skipping that were logged
-	rooted bool
+	client  *docker.Client
+	lookout *lookout // nil: the directory of the containers is not known, or cannot be watched
+	looking sync.WaitGroup
+	rooted  bool
+	seen    *lru.Cache[string, *inspected]
+	known   map[string]state   // containers whose log is open, that the tailer was told of, or that are skipped
+	asking  map[string]*asking // containers that are being inspected, or wait for it
+	queue   []string           // of those that wait; some of them are gone by now
+	jobs    chan string
+	answers chan answer
+	ill     map[string]string // last error of containers that cannot be inspected
+	warned  map[string]bool   // reasons for skipping that were logged
 }
 
 // state is what was last said of a container.
 type state struct {
 	runs bool
+	told bool   // the tailer knows what it is, or it is skipped
 	skip string // as in inspected
+	lost bool   // not told, and not in the last list
+}
+
+// asking is what is known of a container before Docker has said what it is.
+type asking struct {
+	runs  bool
+	ran   bool       // an event says that it started or ended just now
+	again bool       // it changed since it was asked for
+	hint  *inspected // by the attributes of its events; nil: there were none
+}
+
+type answer struct {
+	id  string
+	in  *inspected // nil: it has no log yet
+	err error
 }
 
 // inspected is a container as inspect described it.
@@ -52,6 +76,8 @@ type inspected struct {
 
 const (
 	inspectCache = 8192
+	inspectors   = 4    // requests at a time
+	eventsAhead  = 4096 // so that dockerd, which drops events that are not taken, need not wait for a list
 	jsonFile     = "json-file"
 	reconnectMin = time.Second
 	reconnectMax = 15 * time.Second
@@ -66,26 +92,52 @@ func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dep
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen, known: map[string]state{}, ill: map[string]string{}, warned: map[string]bool{}}, nil
+	return &daemon{
+		cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen,
+		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
+		ill: map[string]string{}, warned: map[string]bool{},
+	}, nil
 }
 
 // run follows the daemon until ctx ends, whether it is there or not.
 func (d *daemon) run(ctx context.Context) {
-	events := make(chan *docker.APIEvents, 64)
+	events := make(chan *docker.APIEvents, eventsAhead)
 	connected := make(chan struct{}, 1)
-	streaming := make(chan struct{})
-	go func() {
-		defer close(streaming)
-		d.stream(ctx, events, connected)
+	d.looking.Go(func() { d.stream(ctx, events, connected) })
+	for range inspectors {
+		d.looking.Go(func() { d.inspector(ctx) })
+	}
+	defer func() {
+		d.looking.Wait()
+		if d.lookout != nil {
+			d.lookout.drop()
+		}
 	}()
-	defer func() { <-streaming }()
 	tick := time.NewTicker(d.cfg.ListInterval.D())
 	defer tick.Stop()
 	d.list(ctx)
 	for {
+		var jobs chan<- string
+		var next string
+		for len(d.queue) > 0 && d.asking[d.queue[0]] == nil {
+			d.queue = d.queue[1:]
+		}
+		if len(d.queue) > 0 {
+			jobs, next = d.jobs, d.queue[0]
+		}
+		var found <-chan struct{}
+		if d.lookout != nil {
+			found = d.lookout.ready
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-found:
+			d.takeFound(ctx)
+		case jobs <- next:
+			d.queue = d.queue[1:]
+		case a := <-d.answers:
+			d.answered(ctx, a)
 		case <-connected:
 			d.list(ctx)
 		case <-tick.C:
@@ -199,18 +251,39 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 	}
 	switch first(e.Action, e.Status) {
 	case "start", "restart":
-		d.seen.Remove(id)
-		d.look(ctx, id, true, true)
+		d.changed(id)
+		d.look(ctx, id, asking{runs: true, ran: true, hint: d.hint(id, e)})
 	case "rename", "update":
 		d.seen.Remove(id)
+		d.changed(id)
 		if was, ok := d.known[id]; ok {
-			d.look(ctx, id, was.runs, false)
+			d.look(ctx, id, asking{runs: was.runs})
 		}
 	case "die":
-		d.look(ctx, id, false, true)
+		d.look(ctx, id, asking{ran: true, hint: d.hint(id, e)})
 	case "destroy":
 		d.gone(ctx, id)
 	}
+}
+
+// changed has a container inspected once more if that is under way.
+func (d *daemon) changed(id string) {
+	if a := d.asking[id]; a != nil {
+		a.again = true
+	}
+}
+
+// hint is what an event says of a container; nil: nothing.
+func (d *daemon) hint(id string, e *docker.APIEvents) *inspected {
+	attributes := e.Actor.Attributes
+	if attributes["name"] == "" || d.lookout == nil || d.known[id].told {
+		return nil
+	}
+	labels := maps.Clone(attributes)
+	for _, k := range []string{"name", "image", "exitCode", "execDuration"} { // Docker's own
+		delete(labels, k)
+	}
+	return d.judge(id, d.lookout.path(id), &facts{name: attributes["name"], image: attributes["image"], labels: labels})
 }
 
 // list mends what events missed.
@@ -233,15 +306,20 @@ func (d *daemon) list(ctx context.Context) {
 		id := all[i].ID
 		there[id] = true
 		runs := running(all[i].State)
-		if was, ok := d.known[id]; !ok || was.runs != runs {
-			d.look(ctx, id, runs, false)
+		if was := d.known[id]; !was.told || was.runs != runs {
+			d.look(ctx, id, asking{runs: runs})
 		}
 		if ctx.Err() != nil {
 			return
 		}
 	}
-	for id := range d.known {
-		if !there[id] {
+	for id, was := range d.known {
+		switch {
+		case there[id]:
+		case !was.told && !was.lost: // events that are not taken yet may tell what it was
+			was.lost = true
+			d.known[id] = was
+		default:
 			d.gone(ctx, id)
 		}
 	}
@@ -256,11 +334,12 @@ func running(state string) bool {
 	return true
 }
 
-// root tells the tailer once where the daemon keeps its containers.
+// root finds out once where the daemon keeps its containers, and watches that.
 func (d *daemon) root(ctx context.Context) {
 	if d.rooted {
 		return
 	}
+	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D()) // the client's own call has no deadline
 	defer cancel()
 	var info struct{ DockerRootDir string }
@@ -273,9 +352,15 @@ func (d *daemon) root(ctx context.Context) {
 		return
 	}
 	d.rooted = true
-	if info.DockerRootDir != "" {
-		d.tell(ctx, target{kind: kindDocker, root: filepath.Join(d.mapped(info.DockerRootDir), "containers")})
+	if info.DockerRootDir == "" {
+		return
 	}
+	d.lookout, err = newLookout(filepath.Join(d.mapped(info.DockerRootDir), "containers"), d.judge, d.log)
+	if err != nil {
+		d.log.Warn("logs of containers are not opened before Docker tells of them", "err", err)
+		return
+	}
+	d.looking.Go(func() { d.lookout.run(run) })
 }
 
 // mapped is where a path of the daemon is for us.
@@ -287,35 +372,104 @@ func (d *daemon) mapped(path string) string {
 	return filepath.Join(d.cfg.RootTo, rest)
 }
 
-// look finds out what a container is and tells the tailer. ran: an event says that it
-// started or ended just now.
-func (d *daemon) look(ctx context.Context, id string, runs, ran bool) {
-	in, ok := d.seen.Get(id)
-	if !ok {
-		var err error
-		in, err = d.inspect(ctx, id)
-		var none *docker.NoSuchContainer
-		switch {
-		case errors.As(err, &none):
-			delete(d.known, id)
-			delete(d.ill, id)
-			d.tell(ctx, target{kind: kindDocker, name: id, missed: ran, gone: true})
-			return
-		case err != nil:
-			if ctx.Err() == nil {
-				d.broken(id, err)
-			}
-			return // the next list tries again
-		case in == nil:
-			return // it never ran, so there is no log yet
-		}
-		d.seen.Add(id, in)
-		d.mended(id)
+// look finds out what a container is and tells the tailer.
+func (d *daemon) look(ctx context.Context, id string, now asking) {
+	if in, ok := d.seen.Get(id); ok {
+		d.follow(ctx, id, in, now.runs, nil)
+		return
 	}
-	was, told := d.known[id]
-	d.known[id] = state{runs, in.skip}
+	a := d.asking[id]
+	if a == nil {
+		d.asking[id] = &now
+		d.queue = append(d.queue, id)
+		return
+	}
+	a.runs, a.ran = now.runs, a.ran || now.ran
+	if now.hint != nil {
+		a.hint = now.hint
+	}
+}
+
+// inspector asks what containers are, until ctx ends.
+func (d *daemon) inspector(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-d.jobs:
+			a := answer{id: id}
+			a.in, a.err = d.inspect(ctx, id)
+			select {
+			case d.answers <- a:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (d *daemon) answered(ctx context.Context, r answer) {
+	a := d.asking[r.id]
+	if a == nil { // gone, and the tailer was told
+		return
+	}
+	var none *docker.NoSuchContainer
+	_, open := d.known[r.id]
+	switch {
+	case errors.As(r.err, &none) && open && a.hint == nil: // its events, or the next list, may say more
+		delete(d.asking, r.id)
+	case errors.As(r.err, &none):
+		d.gone(ctx, r.id)
+	case r.err != nil:
+		delete(d.asking, r.id)
+		if ctx.Err() == nil {
+			d.broken(r.id, r.err)
+		}
+		// the next list tries again
+	case a.again:
+		a.again = false
+		d.queue = append(d.queue, r.id)
+	default:
+		delete(d.asking, r.id)
+		if r.in == nil { // it never ran, so there is no log yet
+			return
+		}
+		d.seen.Add(r.id, r.in)
+		d.mended(r.id)
+		d.follow(ctx, r.id, r.in, a.runs, nil)
+	}
+}
+
+// takeFound tells the tailer of logs that the lookout opened.
+func (d *daemon) takeFound(ctx context.Context) {
+	if d.lookout == nil {
+		return
+	}
+	for _, s := range d.lookout.take() {
+		was := d.known[s.id]
+		switch {
+		case s.what != nil && !was.told:
+			d.seen.Add(s.id, s.what)
+			d.follow(ctx, s.id, s.what, true, &s)
+		case was.skip != "":
+			_ = unix.Close(s.fd)
+		default:
+			d.known[s.id] = state{runs: true, told: was.told}
+			d.tell(ctx, target{kind: kindDocker, name: s.id, log: &s})
+		}
+	}
+}
+
+// follow tells the tailer of a container, or that it is not to be followed; log is its
+// log if it is open.
+func (d *daemon) follow(ctx context.Context, id string, in *inspected, runs bool, log *sighting) {
+	was := d.known[id]
+	d.known[id] = state{runs: runs, told: true, skip: in.skip}
 	if in.skip != "" {
-		if !told || was.skip != in.skip {
+		if log != nil {
+			_ = unix.Close(log.fd)
+		}
+		if was.skip != in.skip {
 			d.skipped(in)
 			d.tell(ctx, target{kind: kindDocker, name: id, drop: true})
 		}
@@ -323,7 +477,7 @@ func (d *daemon) look(ctx context.Context, id string, runs, ran bool) {
 	}
 	c := in.container
 	c.Running = runs
-	d.tell(ctx, target{kind: kindDocker, name: id, container: &c})
+	d.tell(ctx, target{kind: kindDocker, name: id, container: &c, log: log})
 }
 
 func (d *daemon) skipped(in *inspected) {
@@ -351,11 +505,18 @@ func (d *daemon) mended(id string) {
 	}
 }
 
+// gone tells the tailer that a container was removed, after what was found of it.
 func (d *daemon) gone(ctx context.Context, id string) {
+	d.takeFound(ctx)
+	a := d.asking[id]
+	if a != nil && a.hint != nil && !d.known[id].told {
+		d.follow(ctx, id, a.hint, false, nil)
+	}
+	delete(d.asking, id)
 	d.seen.Remove(id)
 	delete(d.known, id)
 	delete(d.ill, id)
-	d.tell(ctx, target{kind: kindDocker, name: id, gone: true})
+	d.tell(ctx, target{kind: kindDocker, name: id, gone: true, missed: a != nil && a.ran})
 }
 
 func (d *daemon) tell(ctx context.Context, t target) {
@@ -373,31 +534,43 @@ func (d *daemon) inspect(ctx context.Context, id string) (*inspected, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := strings.TrimPrefix(c.Name, "/")
-	var env []string
-	var labels map[string]string
-	image := c.Image
+	f := &facts{name: c.Name, image: c.Image}
 	if c.Config != nil {
-		env, labels, image = c.Config.Env, c.Config.Labels, c.Config.Image
+		f.env, f.labels, f.image = c.Config.Env, c.Config.Labels, c.Config.Image
 	}
-	in := &inspected{container: container{ID: c.ID, Path: d.mapped(c.LogPath), Info: describe(name, image, env, labels, &d.cfg)}}
-	driver := jsonFile
-	if c.HostConfig != nil && c.HostConfig.LogConfig.Type != "" {
-		driver = c.HostConfig.LogConfig.Type
+	if c.HostConfig != nil {
+		f.driver = c.HostConfig.LogConfig.Type
 	}
+	in := d.judge(c.ID, d.mapped(c.LogPath), f)
+	if in.skip == "" && c.LogPath == "" {
+		return nil, nil
+	}
+	return in, nil
+}
+
+// facts are what is known of a container, wherever it is from.
+type facts struct {
+	name, image, driver string // driver is empty if it is the usual one
+	env                 []string
+	labels              map[string]string
+}
+
+// judge tells what the events of a container say, or why it is not followed. It may be
+// called from any goroutine.
+func (d *daemon) judge(id, path string, f *facts) *inspected {
+	name := strings.TrimPrefix(f.name, "/")
+	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg)}}
 	switch {
-	case driver != jsonFile:
-		in.skip = "driver " + driver
-	case optedOut(env, labels):
+	case f.driver != "" && f.driver != jsonFile:
+		in.skip = "driver " + f.driver
+	case optedOut(f.env, f.labels):
 		in.skip = "opted out"
 	case len(d.cfg.IncludeNames) > 0 && !matchNames(d.cfg.IncludeNames, name):
 		in.skip = "not included"
 	case matchNames(d.cfg.ExcludeNames, name):
 		in.skip = "excluded"
-	case c.LogPath == "":
-		return nil, nil
 	}
-	return in, nil
+	return in
 }
 
 func (m *meters) dockerError(request string) { m.reg.Counter(dockerErrors, request).Inc() }

@@ -3,6 +3,7 @@ package shipper
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -25,8 +26,12 @@ type fakeDaemon struct {
 	mu         sync.Mutex
 	containers map[string]*fakeContainer
 	streams    map[chan string]bool
-	blind      bool   // inspect finds nothing
-	broken     string // the container that inspect fails for
+	blind      bool          // inspect finds nothing
+	broken     string        // the container that inspect fails for
+	slow       time.Duration // inspect takes so long
+	inspects   int           // under way
+	most       int           // of them
+	files      bool          // config.v2.json and hostconfig.json lie beside logs
 	lists      int
 	server     *http.Server
 }
@@ -82,6 +87,12 @@ func (d *fakeDaemon) listen() {
 	mux.HandleFunc("GET /containers/{id}/json", func(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		d.inspects++
+		d.most = max(d.most, d.inspects)
+		d.mu.Unlock()
+		time.Sleep(d.slow)
+		d.mu.Lock()
+		d.inspects--
 		if r.PathValue("id") == d.broken {
 			http.Error(w, "broken", http.StatusInternalServerError)
 			return
@@ -99,7 +110,7 @@ func (d *fakeDaemon) listen() {
 		})
 	})
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
-		events := make(chan string, 100)
+		events := make(chan string, 2000)
 		d.mu.Lock()
 		d.streams[events] = true
 		d.mu.Unlock()
@@ -137,8 +148,21 @@ func (d *fakeDaemon) drop() {
 func (d *fakeDaemon) event(action, id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	actor := map[string]any{"ID": id}
+	if c := d.containers[id]; c != nil {
+		attributes := maps.Clone(c.Labels)
+		if attributes == nil {
+			attributes = map[string]string{}
+		}
+		attributes["name"], attributes["image"] = c.Name, c.Image
+		actor["Attributes"] = attributes
+	}
+	e, err := json.Marshal(map[string]any{"Type": "container", "Action": action, "Actor": actor, "id": id, "status": action, "time": time.Now().Unix()})
+	if err != nil {
+		d.t.Error(err)
+	}
 	for c := range d.streams {
-		c <- fmt.Sprintf(`{"Type":"container","Action":%q,"Actor":{"ID":%q},"id":%q,"status":%q,"time":%d}`, action, id, id, action, time.Now().Unix())
+		c <- string(e)
 	}
 }
 
@@ -165,6 +189,18 @@ func (d *fakeDaemon) add(c fakeContainer, quietly bool) {
 	}
 	if err := os.MkdirAll(filepath.Dir(d.log(c.ID)), 0o755); err != nil {
 		d.t.Fatal(err)
+	}
+	if d.files {
+		for name, what := range map[string]any{
+			"config.v2.json":  map[string]any{"ID": c.ID, "Name": "/" + c.Name, "Config": map[string]any{"Env": c.Env, "Labels": c.Labels, "Image": c.Image}},
+			"hostconfig.json": map[string]any{"LogConfig": map[string]any{"Type": c.Driver, "Config": map[string]string{}}},
+		} {
+			b, err := json.Marshal(what)
+			if err != nil {
+				d.t.Fatal(err)
+			}
+			appendTo(d.t, filepath.Join(filepath.Dir(d.log(c.ID)), name), string(b))
+		}
 	}
 	appendTo(d.t, d.log(c.ID), "")
 	d.mu.Lock()
@@ -268,6 +304,57 @@ func TestContainerThatDiesBeforeInspectIsShippedWithItsID(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+}
+
+// Their logs are open before they are removed; the daemon is too slow to say what they
+// were, so that is known from dockerd's files beside the log, or from events.
+func TestManyShortContainersAreShippedWithTheirTagsThoughInspectIsSlow(t *testing.T) {
+	f := func(name string, files bool) {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			d := s.docker()
+			s.cfg.Shipper.Docker.ListInterval = config.Duration(time.Minute) // events, but for the lists at start
+			d.files, d.slow = files, 200*time.Millisecond
+			s.start()
+			s.until("stream", d.streaming)
+			s.until("list", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.lists > 1 })
+			const n = 200
+			add := func(i int, labels map[string]string) {
+				c := fakeContainer{ID: fakeID(100 + i), Name: fmt.Sprintf("short-%d", i), Image: "busybox:1", Labels: labels, Env: []string{"MESOS_TASK_ID=task"}}
+				d.add(c, false)
+				d.write(c.ID, "stdout", fmt.Sprintf("line of %d", i))
+			}
+			for i := range n {
+				add(i, nil)
+			}
+			add(n, map[string]string{"co.elastic.logs/enabled": "false"})
+			s.until("open files", func() bool {
+				return s.counter("shipper_files_opened_total")+s.counter("shipper_containers_skipped_total") > n
+			})
+			for i := range n + 1 {
+				d.remove(fakeID(100+i), false)
+			}
+			s.wait(n)
+			for i := range n {
+				e := s.only(fmt.Sprintf("line of %d", i))
+				if e.Container.Name != fmt.Sprintf("short-%d", i) || e.Service["name"] != e.Container.Name || files && e.Mesos["task_id"] != "task" {
+					t.Fatalf("tags of %+v", e)
+				}
+			}
+			s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+			s.settle()
+			if n := s.counter("shipper_containers_missed_total"); n != 0 || len(s.order) != 200 {
+				t.Errorf("%v missed, %d records", n, len(s.order))
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.most > inspectors {
+				t.Errorf("%d containers were inspected at once", d.most)
+			}
+		})
+	}
+	f("dockerd's files", true)
+	f("events", false)
 }
 
 func TestShortLivedContainersAreShippedOrCounted(t *testing.T) {

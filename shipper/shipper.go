@@ -69,6 +69,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 
 	saver := newStorer(store, m)
 	t := newTailer(cfg, log, m, w, out, saver)
+	t.closer = newCloser()
 	t.load(all)
 	st.Section("sources", t.ask(ctx))
 
@@ -85,6 +86,9 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 	if w != nil {
 		running.Go(w.run)
+	}
+	for range closers {
+		running.Go(t.closer.run)
 	}
 	sending.Go(func() { out.run(ctx) })
 	sending.Go(saver.run)
@@ -106,6 +110,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 	cerr := p.Close()
 	t.end(log)
+	t.closer.end()
 	select {
 	case <-ended:
 	case <-drain.Done(): // a directory that does not answer must not hold up the stop
@@ -129,7 +134,7 @@ func (t *tailer) sourcesOf(ctx context.Context, cfg *config.Config, log *slog.Lo
 			return nil, err
 		}
 		for id := range t.known {
-			d.known[id] = state{} // gone, if the first list has it no more
+			d.known[id] = state{told: true} // gone, if the first list has it no more
 		}
 		out = append(out, d.run)
 	}

@@ -77,9 +77,14 @@ func oldStat(dir int, path string) (stat, error) {
 }
 
 // openFile opens a regular file for reading; a pipe or device is refused without
-// waiting for its other end.
+// waiting for its other end. Reading does not change its time of access, which would be
+// a write to its inode, if we may do so.
 func openFile(path string) (int, stat, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, err := unix.Open(path, flags|unix.O_NOATIME, 0)
+	if errors.Is(err, unix.EPERM) { // another user's
+		fd, err = unix.Open(path, flags, 0)
+	}
 	if err != nil {
 		return -1, stat{}, &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -47,6 +47,7 @@ type tailer struct {
 	dirs      map[int32]*directory
 	dirOf     map[string]*directory
 	armed     map[int32]*file
+	closer    *closer // nil: files are closed here
 	queue     []*file // files to be read, in turn
 	refused   []refusal
 	nRefused  atomic.Int64      // memory of those that are held, until Kafka takes them
@@ -57,29 +58,27 @@ type tailer struct {
 	saveAgain bool
 	storeErr  string
 
-	cur       *batch // being filled; nil: the sender has all
-	chunk     []byte // where the events of the current batches are written
-	apart     bool   // partition_by source: a chunk is of one source
-	chunkOf   *source
-	ahead     int // about what the events of the bytes at hand will take
-	buf       []byte
-	scratch   []byte
-	events    []watchEvent
-	line      dockerLine
-	event     schemas.Line
-	now       time.Time
-	buffered  int64 // capacity of carries and joined messages
-	n         tally
-	kinds     [2]kindTally
-	started   time.Time
-	nFD       int // open files
-	departed  map[string]departure
-	root      string // directory of the containers' directories
-	rootWatch int32
-	noWatch   bool
-	noFD      bool // told that descriptors ran out
-	swept     time.Time
-	probed    time.Time
+	cur      *batch // being filled; nil: the sender has all
+	chunk    []byte // where the events of the current batches are written
+	apart    bool   // partition_by source: a chunk is of one source
+	chunkOf  *source
+	ahead    int // about what the events of the bytes at hand will take
+	buf      []byte
+	scratch  []byte
+	events   []watchEvent
+	line     dockerLine
+	event    schemas.Line
+	now      time.Time
+	buffered int64 // capacity of carries and joined messages
+	n        tally
+	kinds    [2]kindTally
+	started  time.Time
+	nFD      int // open files
+	departed map[string]departure
+	noWatch  bool
+	noFD     bool // told that descriptors ran out
+	swept    time.Time
+	probed   time.Time
 }
 
 func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *watcher, s *sender, st *storer) *tailer {
@@ -228,7 +227,7 @@ func (t *tailer) poll() {
 		t.probed = t.now
 	}
 	for key, s := range t.sources {
-		if full || t.changed(s) {
+		if full || !(s.gone && s.live == nil) && t.changed(s) { // nothing comes to the directory of a container that is gone
 			t.discover(s)
 		}
 		if s.gone && s.held {

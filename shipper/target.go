@@ -14,11 +14,11 @@ type target struct {
 	glob  *config.Files // of a path
 	dated []string      // rotated siblings of a path by date, oldest first
 
-	container *container
-	root      string // the directory that holds one directory a container
-	missed    bool   // the container started and was removed before Docker could say what it is
-	gone      bool   // the container was removed
-	drop      bool   // the container is not to be followed
+	container *container // nil: not known yet what it is
+	log       *sighting  // opened already
+	missed    bool       // the container started and was removed before Docker could say what it is
+	gone      bool       // the container was removed
+	drop      bool       // the container is not to be followed
 }
 
 // take acts on news from a glob or Docker.
@@ -35,8 +35,6 @@ func (t *tailer) take(tg target) {
 		if s.live == nil || len(tg.dated) > 0 {
 			t.discover(s)
 		}
-	case tg.root != "":
-		t.watchRoot(tg.root)
 	case tg.missed || tg.gone:
 		t.containerGone(s, tg)
 	case tg.drop:
@@ -44,25 +42,57 @@ func (t *tailer) take(tg target) {
 			t.removeSource(key, s)
 		}
 	default:
-		c := tg.container
-		if s == nil {
-			s = newSource(kindDocker, c.ID, c.Path, t.host)
-			s.docker = true
-			t.add(key, s)
-		}
+		t.takeContainer(key, s, tg)
+	}
+}
+
+// takeContainer begins to follow a container's log, which is opened already or is at
+// its path, and reads it once it is known what it is.
+func (t *tailer) takeContainer(key string, s *source, tg target) {
+	c, known := tg.container, tg.container != nil
+	if !known {
+		c = &container{ID: tg.name, Path: tg.log.path, Running: true}
+	}
+	added := s == nil
+	if added {
+		s = newSource(kindDocker, c.ID, c.Path, t.host)
+		s.docker, s.held = true, true
+		t.add(key, s)
+	}
+	if added || known {
+		s.describe(c.source(t.host, t.cfg), t.dc, t.cfg.PartitionBy)
+	}
+	if known {
 		s.held, s.gone, s.running, s.prefix = false, false, c.Running, t.cfg.Docker.FilePrefix
 		if s.path != c.Path {
 			t.unwatch(s)
 			s.path = c.Path
 			t.watchDir(s)
 		}
-		s.describe(c.source(t.host, t.cfg), t.dc, t.cfg.PartitionBy)
 		t.keepContainer(c.ID, c)
-		t.discover(s)
-		for _, f := range s.files {
-			t.enqueue(f)
+	}
+	if tg.log != nil {
+		t.takeOpen(s, tg.log)
+		if _, ok := t.departed[s.name]; ok {
+			s.gone, s.running = true, false
 		}
 	}
+	t.discover(s)
+	for _, f := range s.files {
+		t.enqueue(f)
+	}
+}
+
+// takeOpen begins to follow a log that was opened by the lookout.
+func (t *tailer) takeOpen(s *source, log *sighting) {
+	if f := t.files[log.stat.devino]; f != nil {
+		if f.fd >= 0 || f.key == log.stat.key() { // it was found under its path meanwhile
+			t.closer.close(log.fd)
+			return
+		}
+		t.finished(f)
+	}
+	t.opened(s, log.fd, log.stat, log.path, nil)
 }
 
 func (t *tailer) add(key string, s *source) {

@@ -34,7 +34,8 @@ type watchEvent struct {
 
 const (
 	watchPause = 5 * time.Millisecond
-	dirMask    = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE | unix.IN_ONLYDIR
+	comes      = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_ONLYDIR
+	comesGoes  = comes | unix.IN_MOVED_FROM | unix.IN_DELETE
 )
 
 func newWatcher() (*watcher, error) {
@@ -51,9 +52,9 @@ func (w *watcher) arm(fd int) (int32, error) {
 	return int32(wd), err
 }
 
-// dir watches the names in a directory.
-func (w *watcher) dir(path string) (int32, error) {
-	wd, err := unix.InotifyAddWatch(w.fd, path, dirMask)
+// dir watches names that come to a directory, or come and go.
+func (w *watcher) dir(path string, mask uint32) (int32, error) {
+	wd, err := unix.InotifyAddWatch(w.fd, path, mask)
 	return int32(wd), err
 }
 

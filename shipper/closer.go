@@ -1,0 +1,35 @@
+package shipper
+
+import "golang.org/x/sys/unix"
+
+// closer closes files in goroutines of its own. Who closes a deleted file last deletes
+// it, for which the file system may wait for its journal: half a second each was seen
+// on a busy disk, while the tailer had five thousand containers a minute to look after.
+type closer struct{ fds chan int }
+
+const (
+	closers = 8
+	closing = 1024 // files that wait to be closed; the tailer closes what is more
+)
+
+func newCloser() *closer { return &closer{make(chan int, closing)} }
+
+// run closes until end is called; several may run.
+func (c *closer) run() {
+	for fd := range c.fds {
+		_ = unix.Close(fd)
+	}
+}
+
+func (c *closer) close(fd int) {
+	if c != nil {
+		select {
+		case c.fds <- fd:
+			return
+		default:
+		}
+	}
+	_ = unix.Close(fd)
+}
+
+func (c *closer) end() { close(c.fds) }
