@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
@@ -47,7 +48,9 @@ SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills i
 		if err != nil {
 			return err
 		}
-		return runStages(cmd.Context(), cfg, newLog(cfg.Log, cmd.ErrOrStderr()), s)
+		log := newLog(cfg.Log, cmd.ErrOrStderr())
+		kafka.LogTo(log)
+		return runStages(cmd.Context(), cfg, log, s)
 	})
 	return cmd
 }

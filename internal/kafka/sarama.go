@@ -153,20 +153,19 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// LogTo sends what sarama has to say to a logger, at debug level. It is for main to
-// call before any client is made: sarama has one logger for all of them.
-func LogTo(log *slog.Logger) { sarama.Logger = saramaLog{log}; sarama.DebugLogger = saramaLog{log} }
+// LogTo sends what sarama has to say to a logger, at debug level; at other levels it
+// costs nothing. It is for main to call before any client is made: sarama has one
+// logger for all of them.
+func LogTo(log *slog.Logger) {
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		sarama.Logger, sarama.DebugLogger = saramaLog{log}, saramaLog{log}
+	}
+}
 
 type saramaLog struct{ log *slog.Logger }
 
-func (l saramaLog) Print(v ...any)   { l.debug(func() string { return fmt.Sprint(v...) }) }
-func (l saramaLog) Println(v ...any) { l.debug(func() string { return fmt.Sprintln(v...) }) }
-func (l saramaLog) Printf(format string, v ...any) {
-	l.debug(func() string { return fmt.Sprintf(format, v...) })
-}
+func (l saramaLog) Print(v ...any)                 { l.debug(fmt.Sprint(v...)) }
+func (l saramaLog) Println(v ...any)               { l.debug(fmt.Sprintln(v...)) }
+func (l saramaLog) Printf(format string, v ...any) { l.debug(fmt.Sprintf(format, v...)) }
 
-func (l saramaLog) debug(text func() string) {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		l.log.Debug("sarama", "text", strings.TrimSpace(text()))
-	}
-}
+func (l saramaLog) debug(text string) { l.log.Debug("sarama", "text", strings.TrimSpace(text)) }

@@ -7,10 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
+	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,25 +139,26 @@ func TestTLS(t *testing.T) {
 	leave()
 }
 
+const saslSecret = "not-for-logs"
+
 // Each mechanism lets the right one in; a wrong password is told without the password
 // and tried on.
 func TestSASL(t *testing.T) {
 	t.Parallel()
-	const secret = "not-for-logs"
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"), kfake.EnableSASL(),
-		kfake.Superuser("PLAIN", "u", secret), kfake.Superuser("SCRAM-SHA-256", "u", secret), kfake.Superuser("SCRAM-SHA-512", "u", secret))
+		kfake.Superuser("PLAIN", "u", saslSecret), kfake.Superuser("SCRAM-SHA-256", "u", saslSecret), kfake.Superuser("SCRAM-SHA-512", "u", saslSecret))
 	for _, m := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
 		c := clusterAt(t, k.ListenAddrs()...)
-		c.Config.SASL = config.SASL{Mechanism: m, Username: "u", Password: secret}
+		c.Config.SASL = config.SASL{Mechanism: m, Username: "u", Password: saslSecret}
 		p := newTestProducer(t, c, produceOptions(), nil)
 		newFeeder(t, p).add("logs", 0, 10)
 		drain(t, p)
 
-		c.Config.SASL.Password = config.Secret("wrong-" + secret)
+		c.Config.SASL.Password = config.Secret("wrong-" + saslSecret)
 		wrong := newTestProducer(t, c, produceOptions(), nil)
 		newFeeder(t, wrong).add("logs", 0, 10)
 		eventually(t, m+" tells of a wrong password", func() bool { _, err := c.Health.Down(); return err != nil })
-		if _, err := c.Health.Down(); strings.Contains(err.Error(), secret) {
+		if _, err := c.Health.Down(); strings.Contains(err.Error(), saslSecret) {
 			t.Errorf("%s: error holds the password: %v", m, err)
 		}
 		wrong.Close()
@@ -221,5 +226,35 @@ func TestWrongConfiguration(t *testing.T) {
 
 	if _, err := NewGroup(clusterAt(t, "127.0.0.1:1"), groupOptions("^("), newRecorder(t)); err == nil {
 		t.Error("a topic that is no regular expression is no error")
+	}
+}
+
+const saramaLogEnv = "SLUICE_TEST_SARAMA_LOG"
+
+func init() {
+	if os.Getenv(saramaLogEnv) != "" {
+		LogTo(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	}
+}
+
+// What sarama says goes to our log, and holds neither passwords nor tokens. It is
+// TestSASL once more in a process of its own, since sarama has one logger for all.
+func TestSaramaLogHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestSASL$")
+	cmd.Env = append(os.Environ(), saramaLogEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	for _, want := range []string{"level=DEBUG msg=sarama", "SASL authentication succeeded"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%s is not in what sarama said:\n%s", want, out)
+		}
+	}
+	for _, secret := range []string{saslSecret, base64.StdEncoding.EncodeToString([]byte(saslSecret)), fmt.Sprintf("%x", saslSecret)} {
+		if strings.Contains(string(out), secret) {
+			t.Errorf("sarama's log holds %s", secret)
+		}
 	}
 }
