@@ -1,13 +1,12 @@
 package loadtest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
+
+	"github.com/sluicelog/sluice/test/servers"
 )
 
 // Elastic asks an Elasticsearch what the load test wants to know of it.
@@ -15,21 +14,7 @@ type Elastic struct{ URL string }
 
 // Call sends a request and returns the answer's body.
 func (e Elastic) Call(ctx context.Context, method, path, body string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, e.URL+path, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %.300s", method, path, resp.Status, text)
-	}
-	return text, err
+	return servers.Call(ctx, method, e.URL+path, body)
 }
 
 // Count is how many documents a search finds, after a refresh if wanted.

@@ -7,14 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluicelog/sluice/test/servers"
 )
 
 // Live is a whole pipeline at work: lines are written at a pace, three stages carry
@@ -190,7 +190,7 @@ func (l *Live) ready(ctx context.Context) error {
 			if !g.Running() {
 				return fmt.Errorf("%s is not running: %v", role, g.Ended())
 			}
-			err := getOK(ctx, g.Admin+"/readyz")
+			_, err := servers.Call(ctx, "GET", g.Admin+"/readyz", "")
 			if role == "indexer" && err != nil && !strings.Contains(err.Error(), "kafka") && strings.Contains(err.Error(), "has not answered yet") {
 				return nil // it asks Elasticsearch for nothing before it has a document
 			}
@@ -366,21 +366,3 @@ func (f *found) poll(ctx context.Context, es Elastic, index string, every time.D
 }
 
 func makeDir(dir string) error { return os.MkdirAll(dir, 0o755) }
-
-// getOK wants status 200.
-func getOK(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(resp.Body)
-		return fmt.Errorf("GET %s: %s: %.300s", url, resp.Status, text)
-	}
-	return nil
-}

@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/sluicelog/sluice/test/servers"
 )
 
 // Proc is a program under test: started, measured, killed and started again. The
@@ -25,7 +26,7 @@ type Proc struct {
 	Log  string   // file that its output is added to
 
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when it has ended and is reaped
+	ended <-chan struct{} // closed when it has ended and is reaped
 
 	pid  int   // 0: not running
 	past Usage // of lives that are over
@@ -53,19 +54,8 @@ func (p *Proc) Start() error {
 	cmd := exec.Command(p.Argv[0], p.Argv[1:]...)
 	cmd.Env = append(os.Environ(), p.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // Pdeathsig fires when the thread that forked ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			cmd.Wait()
-			close(ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	ended, err := servers.Launch(cmd)
+	if err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.cmd, p.ended = cmd, ended

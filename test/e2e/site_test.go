@@ -3,16 +3,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -197,7 +194,7 @@ type stage struct {
 	log  *os.File
 
 	cmd   *exec.Cmd
-	ended chan error
+	ended <-chan struct{}
 }
 
 func (s *site) stage(t *testing.T, role string) *stage {
@@ -225,18 +222,8 @@ func (g *stage) start(t *testing.T) {
 	cmd := exec.Command(g.site.bin, g.role, "-c", g.site.config)
 	cmd.Env = append(os.Environ(), fmt.Sprintf("ADMIN_PORT=%d", g.site.adminFor[g.role]))
 	cmd.Stdout, cmd.Stderr = g.log, g.log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // Pdeathsig fires when the thread that forked ends
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			ended <- cmd.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
+	ended, err := servers.Launch(cmd)
+	if err != nil {
 		t.Fatalf("start %s: %v", g.role, err)
 	}
 	g.cmd, g.ended = cmd, ended
@@ -258,9 +245,9 @@ func (g *stage) stop(t *testing.T) {
 	start := time.Now()
 	g.cmd.Process.Signal(syscall.SIGTERM)
 	select {
-	case err := <-g.ended:
-		if err != nil {
-			t.Errorf("%s after SIGTERM: %v, want exit 0", g.role, err)
+	case <-g.ended:
+		if s := g.cmd.ProcessState; !s.Success() {
+			t.Errorf("%s after SIGTERM: %v, want exit 0", g.role, s)
 		}
 		t.Logf("%s stopped after %v", g.role, time.Since(start).Round(10*time.Millisecond))
 	case <-time.After(shutdownTimeout + 2*time.Second): // the runtime's own exit on a busy machine
@@ -272,24 +259,8 @@ func (g *stage) stop(t *testing.T) {
 }
 
 // get reads a path of Elasticsearch or of an admin listener.
-func get(ctx context.Context, url string) ([]byte, error) { return call(ctx, http.MethodGet, url, "") }
-
-func call(ctx context.Context, method, url, body string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode >= 300 {
-		err = fmt.Errorf("%s %s: %s: %.300s", method, url, resp.Status, text)
-	}
-	return text, err
+func get(ctx context.Context, url string) ([]byte, error) {
+	return servers.Call(ctx, http.MethodGet, url, "")
 }
 
 // eventually polls until ok or the time is over; state is what it last saw.

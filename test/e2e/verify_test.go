@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/test/e2e/workload"
+	"github.com/sluicelog/sluice/test/servers"
 )
 
 // document is what the tests look at of a document in Elasticsearch.
@@ -46,7 +47,7 @@ func (d *document) line() string { return cmp.Or(d.Event.Original, d.Message) }
 // count is how many documents Elasticsearch finds, after a refresh.
 func (s *site) count(t *testing.T) int {
 	t.Helper()
-	call(t.Context(), "POST", s.es.URL+"/sluice-*/_refresh", "")
+	servers.Call(t.Context(), "POST", s.es.URL+"/sluice-*/_refresh", "")
 	text, err := get(t.Context(), s.es.URL+"/sluice-*/_count")
 	if err != nil {
 		return -1
@@ -71,7 +72,7 @@ func (s *site) all(t *testing.T) map[string][]document {
 		}
 	}
 	out, ids := map[string][]document{}, map[string]bool{}
-	text, err := call(t.Context(), "POST", s.es.URL+"/sluice-*/_search?scroll=2m", `{"size":5000,"sort":["_doc"]}`)
+	text, err := servers.Call(t.Context(), "POST", s.es.URL+"/sluice-*/_search?scroll=2m", `{"size":5000,"sort":["_doc"]}`)
 	for {
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +91,7 @@ func (s *site) all(t *testing.T) map[string][]document {
 			ids[h.ID] = true
 			out[h.Source.Container.Name] = append(out[h.Source.Container.Name], h.Source)
 		}
-		text, err = call(t.Context(), "POST", s.es.URL+"/_search/scroll", fmt.Sprintf(`{"scroll":"2m","scroll_id":%q}`, page.ScrollID))
+		text, err = servers.Call(t.Context(), "POST", s.es.URL+"/_search/scroll", fmt.Sprintf(`{"scroll":"2m","scroll_id":%q}`, page.ScrollID))
 	}
 }
 

@@ -28,9 +28,9 @@ type Process struct {
 	unique bool // in PID and mount namespaces of its own, so that all its descendants end with it
 	ready  func(context.Context) error
 
-	cmd   *exec.Cmd     // nil before the first start
-	from  int64         // where in Log its words begin
-	ended chan struct{} // closed when cmd has ended and is reaped
+	cmd   *exec.Cmd       // nil before the first start
+	from  int64           // where in Log its words begin
+	ended <-chan struct{} // closed when cmd has ended and is reaped
 }
 
 // Pid returns the id of the process, 0 if it never ran. For Docker it is that of the init process above dockerd.
@@ -132,12 +132,26 @@ func (p *Process) launch() error {
 	cmd := exec.Command(p.argv[0], p.argv[1:]...)
 	cmd.Dir = filepath.Dir(p.Log)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.unique {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
 		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
 	}
-	started, ended := make(chan error), make(chan struct{})
+	ended, err := Launch(cmd)
+	if err != nil {
+		return err
+	}
+	p.cmd, p.ended = cmd, ended
+	return nil
+}
+
+// Launch starts a program that the kernel kills when this one ends. ended is closed when it has ended and is reaped.
+func Launch(cmd *exec.Cmd) (ended <-chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started, gone := make(chan error), make(chan struct{})
 	go func() {
 		// Pdeathsig fires when the thread that forked ends, so this goroutine keeps its thread until the process has ended.
 		runtime.LockOSThread()
@@ -146,14 +160,10 @@ func (p *Process) launch() error {
 		started <- err
 		if err == nil {
 			cmd.Wait()
-			close(ended)
+			close(gone)
 		}
 	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	p.cmd, p.ended = cmd, ended
-	return nil
+	return gone, <-started
 }
 
 func (p *Process) await(ctx context.Context) error {
