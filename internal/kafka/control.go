@@ -234,8 +234,8 @@ func (k *control) producerID() (identity, error) {
 
 // EnsureTopic creates a topic if it is missing and waits until each of its
 // partitions has a leader. It leaves one that exists as it is. Zero partitions or
-// replicas mean the cluster's defaults. It tries until ctx ends, unless the cluster
-// refuses.
+// replicas mean the cluster's defaults. It tries until ctx ends, also while it is not
+// allowed to, which is logged; only a name that no topic can have is an error at once.
 func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
 	d := newDialer(ctx, c.waits())
 	defer d.Close()
@@ -244,22 +244,28 @@ func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32
 		return err
 	}
 	k := newControl(c, conf)
+	defer k.Close()
+	said := ""
 	for failed := 1; ; failed++ {
 		err := k.ensure(topic, partitions, replication)
 		if err == nil {
-			k.Close()
 			return nil
 		}
-		switch judge(err, 1) {
-		case slowly, single:
-			if !errors.Is(err, sarama.ErrUnknownTopicOrPartition) {
-				return fmt.Errorf("create topic %s on %s: %w", topic, c.Name, err)
-			}
+		pause, r := c.waits().backoff.pause(failed), judge(err, 1)
+		switch r {
+		case single:
+			return fmt.Errorf("create topic %s on %s: %w", topic, c.Name, err)
+		case slowly:
+			pause = jitter(c.waits().backoff.longest)
+		}
+		if (r == slowly || failed > 5) && kind(err) != said {
+			said = kind(err)
+			c.log().Warn("cannot create topic, trying again", "topic", topic, "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("create topic %s on %s: %w (%w)", topic, c.Name, ctx.Err(), err)
-		case <-time.After(c.waits().backoff.pause(failed)):
+		case <-time.After(pause):
 		}
 	}
 }

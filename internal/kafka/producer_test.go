@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -285,6 +287,37 @@ func TestUnknownTopicWaits(t *testing.T) {
 		t.Errorf("health = %v, %v, want ok", down, err)
 	}
 	f.wantStored(k.ListenAddrs())
+}
+
+// A topic that may not be created is tried for until it may; a name that no topic can
+// have is not.
+func TestEnsureTopic(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(2))
+	c, said := clusterAt(t, k.ListenAddrs()...), &spoken{}
+	c.Log = slog.New(slog.NewTextHandler(said, nil))
+	for _, e := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.NotController, kerr.InvalidReplicationFactor} {
+		h := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: e, Count: 3})
+		if err := EnsureTopic(t.Context(), c, "logs-"+e.Message, 2, 1); err != nil {
+			t.Errorf("%s: %v", e.Message, err)
+		}
+		if h.Hits() != 3 {
+			t.Errorf("%s: refused %d times, want 3", e.Message, h.Hits())
+		}
+	}
+	if got := said.take(); len(got) != 2 || !strings.Contains(got[0], "not authorized") {
+		t.Errorf("logged %q, want the two refusals an operator has to mend, once each", got)
+	}
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidTopicException})
+	if err := EnsureTopic(t.Context(), c, "no topic", 1, 1); err == nil {
+		t.Error("a name that no topic can have is no error")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	if err := EnsureTopic(ctx, c, "never", 1, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a topic that is never allowed: %v, want %v", err, context.DeadlineExceeded)
+	}
 }
 
 // growTopic gives a topic more partitions.
