@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,6 +37,7 @@ type link struct {
 
 	broker *sarama.Broker // owned by run
 	packer packer         // owned by run
+	wrote  atomic.Int64   // bytes on the wire
 	failed int            // connection tries in a row; owned by run
 	after  time.Time      // no try before; owned by run
 	last   error          // why the last try failed; owned by run
@@ -52,8 +54,40 @@ type answer struct {
 }
 
 func newLink(addr string, conf *sarama.Config, ack time.Duration, txn *string, answers func([]answer)) *link {
-	return &link{addr: addr, conf: conf, ack: ack, txn: txn, answers: answers,
+	l := &link{addr: addr, ack: ack, txn: txn, answers: answers,
 		wake: make(chan struct{}, 1), free: make(chan struct{}, linkRequests)}
+	own := *conf
+	own.Net.Proxy.Dialer = tally{conf.Net.Proxy.Dialer, &l.wrote}
+	l.conf = &own
+	return l
+}
+
+// tally counts what is written to the connections that are made by it.
+type tally struct {
+	dialer interface {
+		Dial(network, addr string) (net.Conn, error)
+	}
+	wrote *atomic.Int64
+}
+
+// Dial is what sarama calls.
+func (t tally) Dial(network, addr string) (net.Conn, error) {
+	c, err := t.dialer.Dial(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return tallied{c, t.wrote}, nil
+}
+
+type tallied struct {
+	net.Conn
+	wrote *atomic.Int64
+}
+
+func (c tallied) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.wrote.Add(int64(n))
+	return n, err
 }
 
 // send queues a batch that was built; its answer comes through answers, from any
@@ -151,10 +185,15 @@ func (l *link) request(batches []*batch) {
 	}
 	req := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: int32(l.ack / time.Millisecond), Version: 8, TransactionalID: l.txn}
 	l.packer.pack(batches)
+	topic, plain := batches[0].p.topic, int64(0)
 	for _, b := range batches {
 		req.AddBatch(b.p.topic.name, b.p.num, &b.wire)
+		plain += b.bytes
+		if b.p.topic != topic {
+			topic = nil
+		}
 	}
-	broker := l.broker
+	broker, wrote := l.broker, l.wrote.Load()
 	err := broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) { // on sarama's goroutine: it may not call the broker
 		<-l.free
 		if err != nil {
@@ -183,6 +222,8 @@ func (l *link) request(batches []*batch) {
 		<-l.free
 		l.close() // part of it may have gone out
 		l.fail(batches, err)
+	} else if topic != nil {
+		topic.packed(plain, l.wrote.Load()-wrote)
 	}
 }
 

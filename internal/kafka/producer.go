@@ -69,6 +69,8 @@ type topic struct {
 	count atomic.Int32                 // of partitions in the cluster; 0 unknown
 	known chan struct{}                // closed when count is known
 
+	density atomic.Int64 // bytes before compression that make a KiB on the wire, rather too few; 0 unknown
+
 	records, bytes, batches, resets metrics.Counter
 }
 
@@ -83,7 +85,8 @@ type partition struct {
 	due   bool     // cur is to be sent as it is; guarded by mu
 	full  []*batch // first in, first out; guarded by mu
 	told  bool     // the sender knows that there may be something; guarded by mu
-	limit int64    // of a batch's bytes, below the configured one after a broker refused; guarded by mu
+	limit int64    // of a batch's bytes: grow and shrink; guarded by mu
+	meek  bool     // limit is what it is because the broker refused a batch; guarded by mu
 	size  int      // records of the last batch, for choosing a slab; guarded by mu
 
 	delivery // owned by the sender
@@ -199,8 +202,12 @@ func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	}
 	b := part.cur
 	b.add(r, tag, size)
-	if b.bytes >= part.limit || len(b.in) >= p.opts.BatchRecords {
-		part.seal()
+	if b.bytes >= min(part.limit, int64(p.opts.BatchBytes)) || len(b.in) >= p.opts.BatchRecords {
+		if part.told && b.bytes < part.limit && len(b.in) < stretch*p.opts.BatchRecords {
+			part.due = true // goes as soon as the one under way is answered, and grows until then
+		} else {
+			part.seal()
+		}
 	}
 	tell := len(part.full) > 0 && !part.told
 	if tell {

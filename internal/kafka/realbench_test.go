@@ -39,6 +39,7 @@ var (
 	realRounds  = flag.Int("rounds", 2, "rounds of BenchmarkRealKafka, in which the clients take turns; the median is told")
 	realCells   = flag.String("cells", "", "regular expression of the cells of BenchmarkRealKafka, such as write/300B/4p/0ms; empty: all")
 	realTime    = flag.Duration("time", 3*time.Second, "of one client's writing in one round")
+	realBuffer  = flag.Int64("buffer", 0, "bytes of records held by sluice and franz-go in BenchmarkRealKafka; 0: as configured")
 	realProfile = flag.String("profile", "", "directory for a processor profile of each client's last round")
 )
 
@@ -51,6 +52,7 @@ type task struct {
 	Size    int
 	Time    time.Duration // writing: so long
 	Records int           // reading: so many; writing, if above 0: so many instead of Time
+	Buffer  int64         // writing: bytes held at most; 0: as configured
 	Read    bool
 	Profile string // file
 }
@@ -68,7 +70,7 @@ type cost struct {
 // are that process's alone; the clients take turns, so that what else the machine does
 // hits all of them. Kafka is one node, and 50 ms away through a toxiproxy.
 //
-// All: acks of all, idempotent, lz4, linger of 20 ms, 32 MiB of records held at most
+// All: acks of all, idempotent, lz4, linger of 20 ms, -buffer of records held at most
 // (the AsyncProducer has no such limit; its channels and batches hold less).
 func BenchmarkRealKafka(b *testing.B) {
 	pick, err := regexp.Compile(*realCells)
@@ -85,7 +87,7 @@ func BenchmarkRealKafka(b *testing.B) {
 	var cells []cell
 	filled := map[string]bool{}
 	add := func(read bool, size, parts int, away bool) {
-		c := cell{task: task{Brokers: near, Parts: parts, Size: size, Time: *realTime}, clients: []string{"sluice", "async", "kgo"}, costs: map[string][]cost{}}
+		c := cell{task: task{Brokers: near, Parts: parts, Size: size, Time: *realTime, Buffer: *realBuffer}, clients: []string{"sluice", "async", "kgo"}, costs: map[string][]cost{}}
 		c.name = fmt.Sprintf("write/%dB/%dp/%s", size, parts, map[bool]string{true: "50ms", false: "0ms"}[away])
 		if read {
 			c.name = "read" + strings.TrimPrefix(c.name, "write")
@@ -426,6 +428,9 @@ func (t *task) producer() (produce func(*source) error, end func(), err error) {
 	ctx := context.Background()
 	cluster := &Cluster{Name: "bench", Config: config.Kafka{Brokers: t.Brokers}}
 	o := ProducerOptions{Produce: config.Default().Shipper.Produce}
+	if t.Buffer > 0 {
+		o.Buffer = config.Bytes(t.Buffer)
+	}
 	failed := make(chan error, 1)
 	fail := func(err error) {
 		select {

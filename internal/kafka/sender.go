@@ -395,7 +395,7 @@ func (s *sender) answer(a *answer, now time.Time) {
 	case accept:
 		p.id = p.id.next(len(b.in))
 		s.finish(p, finished{b: b, offset: a.offset})
-		p.grow(int64(s.p.opts.BatchBytes))
+		p.grow(s.most(p.topic))
 		s.well(p, now)
 		s.next(p)
 	case halve, single:
@@ -490,18 +490,51 @@ func (s *sender) failed(p *partition, err error, text string) {
 	}
 }
 
-// shrink keeps the partition's next batches below what was refused; they grow again
+// While a batch is under way the next one grows up to so many times the configured
+// size, as long as it compresses to less than packedMost: brokers take 1 MiB, unless
+// they are told otherwise. So a partition that is far away is not held to one batch
+// of the configured size a round trip.
+const (
+	stretch    = 8
+	packedMost = 896 << 10
+)
+
+// most is the largest batch of the topic that is tried.
+func (s *sender) most(t *topic) int64 {
+	size := int64(s.p.opts.BatchBytes)
+	return max(size, min(stretch*size, t.density.Load()*(packedMost>>10)))
+}
+
+// packed takes in what a request of the topic alone came to, unless it is too small to
+// say much. It believes at once that records compress worse, and slowly that they
+// compress better.
+func (t *topic) packed(plain, wire int64) {
+	if plain < 8<<10 {
+		return
+	}
+	now, before := plain<<10/max(wire, 1), t.density.Load()
+	if before > 0 && now > before {
+		now = before + (now-before)/16
+	}
+	t.density.Store(now)
+}
+
+// shrink keeps the partition's next batches below what was refused. They grow again
 // with each that is taken, since the limit is on compressed bytes.
 func (part *partition) shrink(to int64) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	part.limit = max(min(part.limit, to), 16<<10)
+	part.limit, part.meek = max(min(part.limit, to), 16<<10), true
 }
 
 func (part *partition) grow(most int64) {
 	part.mu.Lock()
 	defer part.mu.Unlock()
-	part.limit = min(most, part.limit+part.limit/16+1)
+	if part.meek {
+		most = min(most, part.limit+part.limit/64+1)
+	}
+	part.meek = part.meek && most > part.limit // false: as large as it may be
+	part.limit = most
 }
 
 // retryQueue is a heap of partitions by the time of their next try.
