@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,9 +25,13 @@ const (
 	NameDocker        = "docker"
 	NameStatsd        = "statsd"
 	NameRsyslog       = "rsyslog"
+	// An OpenTelemetry collector for Kafka, and one with an exporter for Elasticsearch as well: two, since the
+	// first is of use where the second's modules cannot be had.
+	NameOtelcol              = "otelcol"
+	NameOtelcolElasticsearch = "otelcol-elasticsearch"
 )
 
-// All holds every name that Install knows.
+// All holds the names that Install knows of what tests need; the collectors are for comparisons alone.
 var All = []string{NameKafka, NameElasticsearch, NameDocker, NameStatsd, NameRsyslog}
 
 // debian is a package and the command by which its presence is known; without one dpkg is asked.
@@ -41,11 +46,17 @@ var (
 		NameDocker:        {{"docker.io", "dockerd"}, {"iptables", "iptables"}, {"busybox-static", ""}},
 		NameStatsd:        {{"nodejs", "node"}, {"npm", "npm"}},
 		NameRsyslog:       {{"rsyslog", "rsyslogd"}, {"rsyslog-kafka", ""}, {"rsyslog-elasticsearch", ""}},
+
+		NameOtelcol:              {}, // Go, of any origin
+		NameOtelcolElasticsearch: {},
 	}
 	recipes = map[string]recipe{
 		NameKafka:         {"4.0.0", kafkaPOM, installKafka},
 		NameElasticsearch: {"8.18.8", elasticsearchPOM + launcher, installElasticsearch},
 		NameStatsd:        {statsdVersion, "", installStatsd},
+
+		NameOtelcol:              {OtelcolVersion, otelcolMod + otelcolMain, installOtelcol},
+		NameOtelcolElasticsearch: {OtelcolVersion, otelcolElasticsearchMod + otelcolMain + otelcolElasticsearch, installOtelcolElasticsearch},
 	}
 )
 
@@ -87,7 +98,7 @@ func dependency(group, version string, artifacts ...string) string {
 func Install(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		if debs[name] == nil {
-			return fmt.Errorf("install %s: known are %s", name, strings.Join(All, ", "))
+			return fmt.Errorf("install %s: known are %s", name, strings.Join(slices.Sorted(maps.Keys(debs)), ", "))
 		}
 	}
 	if len(missing(names)) == 0 && cached(names) {
