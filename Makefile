@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e page loadtest loadtest-ci peers demo servers
+.PHONY: help build test race bench lint e2e page loadtest loadtest-ci peers soak demo servers
 
 help: ## this text
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,8 +42,12 @@ loadtest-ci: build ## what of it every change must pass; five minutes
 	./bin/sluice loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
 	./bin/sluice loadtest break --ci --report bin/loadtest/break
 
-peers: build ## measure beside rsyslog and MirrorMaker 2
+peers: build ## measure beside rsyslog, the OpenTelemetry collector and MirrorMaker 2
 	./bin/sluice loadtest peers --quick --report bin/loadtest/peers
+
+soak: ## 5 million records through every fault of Kafka, in process and real; half an hour
+	$(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' ./internal/kafka -records 5000000
+	$(GO) test -tags e2e -count=1 -timeout 2h -v -run '^TestRealSoak$$' ./internal/kafka -records 5000000
 
 demo: build ## everything in one process, with sample logs
 	./bin/sluice up --sample

@@ -396,11 +396,24 @@ func peersCommand() *cobra.Command {
 		Short: "Measure sluice and other programs side by side",
 		Long: `peers is run with other programs beside each stage: the same input in the same run, with
 acknowledgement by all replicas as well. What each does less than sluice is said below
-the table and in the report. rsyslog (all stages) and MirrorMaker 2 (aggregator) are
-installed and configured; any other is given as PART:NAME=COMMAND, which finds in its
-environment:
+the table and in the report, and so is what each lost or doubled. These are installed and
+configured:
 
-` + indent(loadtest.PeerEnv),
+  rsyslog         all parts; from Debian's packages, as root
+  otelcol         OpenTelemetry collector, all parts; built from its Go modules, which takes
+                  some minutes once and a Go toolchain. Waits for each acknowledgement: slow
+                  from Kafka, which it reads one record at a time
+  otelcol-memory  the same with a queue in memory, which a crash loses
+  mirrormaker2    aggregator; from Maven packages
+
+One that cannot be had here is skipped, and the report says so and why. Any other is given
+as PART:NAME=COMMAND, which finds in its environment:
+
+` + indent(loadtest.PeerEnv) + `
+
+Examples after the documentation of each, with the file it is given:
+
+` + indent(loadtest.PeerExamples),
 		Example: `  sluice loadtest peers --quick --report /tmp/report
   sluice loadtest peers --part shipper --peer rsyslog --peer 'shipper:mine=my-shipper --files "$LT_FILES" --to "$LT_OUT_BROKER/$LT_OUT_TOPIC"'`,
 		Args: cobra.NoArgs,
@@ -424,7 +437,9 @@ environment:
 	return cmd
 }
 
-func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "\n  ") }
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(strings.ReplaceAll(text, "\n", "\n  "), "\n  \n", "\n\n")
+}
 
 func floorCommand() *cobra.Command {
 	var f loadtest.Floor

@@ -31,6 +31,7 @@ type Report struct {
 	All      []Measure  `json:"all,omitempty"`      // every one, if there were several tries
 	Pipeline []*Lived   `json:"pipeline,omitempty"`
 	Outcomes []*Outcome `json:"scenarios,omitempty"`
+	Skipped  []string   `json:"skipped,omitempty"` // peers that could not be had, and why
 }
 
 // Machine is where it ran.
@@ -298,6 +299,9 @@ func (r *Report) String() string {
 		for _, note := range r.notes() {
 			fmt.Fprintln(&b, note)
 		}
+	}
+	for _, s := range r.Skipped {
+		fmt.Fprintf(&b, "  skipped: %s\n", s)
 	}
 	for _, l := range r.Pipeline {
 		fmt.Fprintf(&b, "\npipeline: %s\n", l)

@@ -227,6 +227,9 @@ func (r *runner) try(ctx context.Context, programs []program) error {
 			err = errors.Join(err, r.sweep(ctx))
 			if err != nil {
 				failed[p.who] = true
+				if r.skip(&m, err) {
+					continue
+				}
 				errs = append(errs, fmt.Errorf("%s: %w", p.who, err))
 				continue
 			}
@@ -451,6 +454,7 @@ func (r *runner) watch(ctx context.Context, m *Measure, p *Proc, out counter, li
 		return err
 	}
 	if m.stage == nil {
+		settle(ctx, p.Running, out)
 		p.Stop(20 * time.Second)
 		return nil
 	}
