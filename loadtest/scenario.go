@@ -292,7 +292,7 @@ func (o *Outcome) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-5s %-26s %7d lines, %d missing, %d doubled, %6d sent again, all found after %6v, %3d MiB", word, o.Name, o.Lines, o.Missing, o.Doubled, o.Repeated, short(o.Recovery), o.PeakRSS>>20)
 	for _, name := range slices.Sorted(maps.Keys(o.Shown)) {
-		fmt.Fprintf(&b, ", %s %.0f", strings.TrimSuffix(strings.TrimPrefix(name, "sluice_"), "_total"), o.Shown[name])
+		fmt.Fprintf(&b, ", %s %.0f", strings.Replace(strings.TrimPrefix(name, "sluice_"), "_total", "", 1), o.Shown[name])
 	}
 	for _, p := range o.Problems {
 		b.WriteString("\n      " + p)
