@@ -150,8 +150,8 @@ func (r *runner) skip(m *Measure, err error) bool {
 		return false
 	}
 	why := strings.Join(strings.Fields(s.Error()), " ")
-	if len(why) > 600 {
-		why = why[:200] + " ... " + why[len(why)-400:]
+	if n := len(why); n > 400 { // what was tried, and the last word
+		why = why[:80] + " ... " + why[n-320:]
 	}
 	r.report.Skipped = append(r.report.Skipped, fmt.Sprintf("%s: %s: %s", m.Part, m.Who, why))
 	r.say("skipped: " + r.report.Skipped[len(r.report.Skipped)-1] + "\n")

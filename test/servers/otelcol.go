@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -60,12 +61,13 @@ func installOtelcolElasticsearch(ctx context.Context, dir string) error {
 }
 
 func buildOtelcol(ctx context.Context, dir, mod string, sources map[string]string) error {
-	if _, err := lookPath("go"); err != nil {
+	path, err := lookPath("go")
+	if err != nil {
 		return fmt.Errorf("it is built from its modules, and this machine has no Go toolchain: %w", err)
 	}
 	// What is built are files by name, so that their constraint, which keeps them out of sluice, does not count.
-	args := []string{"GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED=0", "go", "-C", dir, "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", "otelcol"}
-	err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o644)
+	args := []string{"build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", "otelcol"}
+	err = os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o644)
 	for name, text := range sources {
 		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 		args = append(args, name)
@@ -73,6 +75,10 @@ func buildOtelcol(ctx context.Context, dir, mod string, sources map[string]strin
 	if err != nil {
 		return err
 	}
-	_, err = run(ctx, "env", args...)
-	return err
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, digest(string(out)))
+	}
+	return nil
 }

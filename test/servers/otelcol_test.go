@@ -3,6 +3,7 @@
 package servers
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -34,18 +35,31 @@ func TestOtelcolComponentsHaveVersions(t *testing.T) {
 	}
 }
 
-func TestOtelcolWithoutGo(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	t.Setenv("SLUICE_CACHE", t.TempDir())
-	err := Install(t.Context(), NameOtelcol)
-	if err == nil || !strings.Contains(err.Error(), "no Go toolchain") {
-		t.Errorf("got %v", err)
+// What is there was built, and what could not be built says why.
+func TestInstallOtelcol(t *testing.T) {
+	f := func(goes, want string) {
+		t.Helper()
+		bin := t.TempDir()
+		t.Setenv("SLUICE_CACHE", t.TempDir())
+		if goes != "" {
+			if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n"+goes+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv("PATH", bin)
+		err := Install(t.Context(), NameOtelcol)
+		if got := fmt.Sprint(err); !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", goes, got, want)
+		}
+		path, _ := Otelcol(NameOtelcol)
+		if _, there := os.Stat(path); (err == nil) != (there == nil) {
+			t.Errorf("%q: installed: %v, there: %v", goes, err, there)
+		}
+		if left, _ := filepath.Glob(os.Getenv("SLUICE_CACHE") + "/unfinished*"); len(left) > 0 {
+			t.Errorf("%q: left behind: %q", goes, left)
+		}
 	}
-	path, err := Otelcol(NameOtelcol)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Dir(path)); err == nil {
-		t.Errorf("%s is there though nothing was built", filepath.Dir(path))
-	}
+	f("", "no Go toolchain")
+	f("echo mod: 403; exit 1", "mod: 403")
+	f(`[ "$1 $GOFLAGS $GOWORK" = "build -mod=mod off" ] && [ -e go.mod ] && [ -e main.go ] && : >otelcol`, "<nil>")
 }
