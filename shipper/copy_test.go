@@ -140,6 +140,18 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 		s.truncate()
 		s.append("web.log", "c\n")
 	}, "b", "c")
+	f("written to between a slow copy and the cut", func(s *site) {
+		all := s.content("web.log")
+		s.append("web.log.1", all[:len(all)/2])
+		s.settle()
+		s.append("web.log", "b\n")
+		s.wait(21)
+		s.positionsDone()
+		s.append("web.log.1", all[len(all)/2:])
+		s.settle()
+		s.truncate()
+		s.append("web.log", "c\n")
+	}, "b", "c")
 	f("the next copy has the place of the first", func(s *site) {
 		for i := range 3 {
 			s.copyTo("web.log.1")

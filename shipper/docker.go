@@ -33,9 +33,8 @@ type daemon struct {
 	out    chan<- target
 
 	client  *docker.Client
-	lookout *lookout // nil: the directory of the containers is not known, or cannot be watched
-	looking sync.WaitGroup
-	rooted  bool
+	looking sync.WaitGroup // what run started
+	lookout *lookout       // nil: the directory of the containers is not known, or cannot be watched
 	seen    *lru.Cache[string, *inspected]
 	known   map[string]state   // containers whose log is open, that the tailer was told of, or that are skipped
 	asking  map[string]*asking // containers that are being inspected, or wait for it
@@ -43,7 +42,10 @@ type daemon struct {
 	jobs    chan string
 	answers chan answer
 	ill     map[string]string // last error of containers that cannot be inspected
-	warned  map[string]bool   // reasons for skipping that were logged
+
+	containers string          // directory of the containers, for us
+	unwatched  bool            // told that it cannot be watched
+	warned     map[string]bool // reasons for skipping that were logged
 }
 
 // state is what was last said of a container.
@@ -52,26 +54,6 @@ type state struct {
 	told bool   // the tailer knows what it is, or it is skipped
 	skip string // as in inspected
 	lost bool   // not told, and not in the last list
-}
-
-// asking is what is known of a container before Docker has said what it is.
-type asking struct {
-	runs  bool
-	ran   bool       // an event says that it started or ended just now
-	again bool       // it changed since it was asked for
-	hint  *inspected // by the attributes of its events; nil: there were none
-}
-
-type answer struct {
-	id  string
-	in  *inspected // nil: it has no log yet
-	err error
-}
-
-// inspected is a container as inspect described it.
-type inspected struct {
-	container container
-	skip      string // why it is not followed; empty: it is
 }
 
 const (
@@ -251,6 +233,7 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 	}
 	switch first(e.Action, e.Status) {
 	case "start", "restart":
+		d.watch(ctx)
 		d.changed(id)
 		d.look(ctx, id, asking{runs: true, ran: true, hint: d.hint(id, e)})
 	case "rename", "update":
@@ -264,26 +247,6 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 	case "destroy":
 		d.gone(ctx, id)
 	}
-}
-
-// changed has a container inspected once more if that is under way.
-func (d *daemon) changed(id string) {
-	if a := d.asking[id]; a != nil {
-		a.again = true
-	}
-}
-
-// hint is what an event says of a container; nil: nothing.
-func (d *daemon) hint(id string, e *docker.APIEvents) *inspected {
-	attributes := e.Actor.Attributes
-	if attributes["name"] == "" || d.lookout == nil || d.known[id].told {
-		return nil
-	}
-	labels := maps.Clone(attributes)
-	for _, k := range []string{"name", "image", "exitCode", "execDuration"} { // Docker's own
-		delete(labels, k)
-	}
-	return d.judge(id, d.lookout.path(id), &facts{name: attributes["name"], image: attributes["image"], labels: labels})
 }
 
 // list mends what events missed.
@@ -301,6 +264,7 @@ func (d *daemon) list(ctx context.Context) {
 	}
 	d.up()
 	d.root(ctx)
+	d.watch(ctx)
 	there := make(map[string]bool, len(all))
 	for i := range all {
 		id := all[i].ID
@@ -334,12 +298,11 @@ func running(state string) bool {
 	return true
 }
 
-// root finds out once where the daemon keeps its containers, and watches that.
+// root finds out once where the daemon keeps its containers.
 func (d *daemon) root(ctx context.Context) {
-	if d.rooted {
+	if d.containers != "" {
 		return
 	}
-	run := ctx
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D()) // the client's own call has no deadline
 	defer cancel()
 	var info struct{ DockerRootDir string }
@@ -351,16 +314,25 @@ func (d *daemon) root(ctx context.Context) {
 		d.m.dockerError("info")
 		return
 	}
-	d.rooted = true
-	if info.DockerRootDir == "" {
+	d.containers = filepath.Join(d.mapped(info.DockerRootDir), "containers")
+}
+
+// watch has new containers looked out for, as soon as there is a directory of them.
+func (d *daemon) watch(ctx context.Context) {
+	if d.lookout != nil || d.containers == "" {
 		return
 	}
-	d.lookout, err = newLookout(filepath.Join(d.mapped(info.DockerRootDir), "containers"), d.judge, d.log)
+	l, err := newLookout(d.containers, d.judge, d.log)
 	if err != nil {
-		d.log.Warn("logs of containers are not opened before Docker tells of them", "err", err)
+		if !d.unwatched {
+			d.unwatched = true
+			d.log.Warn("logs of containers are not opened before Docker tells of them; lists and new containers try again", "err", err)
+		}
 		return
 	}
-	d.looking.Go(func() { d.lookout.run(run) })
+	late := d.unwatched
+	d.lookout = l
+	d.looking.Go(func() { l.run(ctx, late) })
 }
 
 // mapped is where a path of the daemon is for us.
@@ -372,74 +344,6 @@ func (d *daemon) mapped(path string) string {
 	return filepath.Join(d.cfg.RootTo, rest)
 }
 
-// look finds out what a container is and tells the tailer.
-func (d *daemon) look(ctx context.Context, id string, now asking) {
-	if in, ok := d.seen.Get(id); ok {
-		d.follow(ctx, id, in, now.runs, nil)
-		return
-	}
-	a := d.asking[id]
-	if a == nil {
-		d.asking[id] = &now
-		d.queue = append(d.queue, id)
-		return
-	}
-	a.runs, a.ran = now.runs, a.ran || now.ran
-	if now.hint != nil {
-		a.hint = now.hint
-	}
-}
-
-// inspector asks what containers are, until ctx ends.
-func (d *daemon) inspector(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case id := <-d.jobs:
-			a := answer{id: id}
-			a.in, a.err = d.inspect(ctx, id)
-			select {
-			case d.answers <- a:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-func (d *daemon) answered(ctx context.Context, r answer) {
-	a := d.asking[r.id]
-	if a == nil { // gone, and the tailer was told
-		return
-	}
-	var none *docker.NoSuchContainer
-	_, open := d.known[r.id]
-	switch {
-	case errors.As(r.err, &none) && open && a.hint == nil: // its events, or the next list, may say more
-		delete(d.asking, r.id)
-	case errors.As(r.err, &none):
-		d.gone(ctx, r.id)
-	case r.err != nil:
-		delete(d.asking, r.id)
-		if ctx.Err() == nil {
-			d.broken(r.id, r.err)
-		}
-		// the next list tries again
-	case a.again:
-		a.again = false
-		d.queue = append(d.queue, r.id)
-	default:
-		delete(d.asking, r.id)
-		if r.in == nil { // it never ran, so there is no log yet
-			return
-		}
-		d.seen.Add(r.id, r.in)
-		d.mended(r.id)
-		d.follow(ctx, r.id, r.in, a.runs, nil)
-	}
-}
-
 // takeFound tells the tailer of logs that the lookout opened.
 func (d *daemon) takeFound(ctx context.Context) {
 	if d.lookout == nil {
@@ -449,8 +353,13 @@ func (d *daemon) takeFound(ctx context.Context) {
 		was := d.known[s.id]
 		switch {
 		case s.what != nil && !was.told:
+			runs := true
+			if a := d.asking[s.id]; a != nil {
+				runs = a.runs
+				delete(d.asking, s.id)
+			}
 			d.seen.Add(s.id, s.what)
-			d.follow(ctx, s.id, s.what, true, &s)
+			d.follow(ctx, s.id, s.what, runs, &s)
 		case was.skip != "":
 			_ = unix.Close(s.fd)
 		default:
@@ -488,23 +397,6 @@ func (d *daemon) skipped(in *inspected) {
 	}
 }
 
-// broken counts a container that the daemon lists and cannot describe. That is told of
-// the container: the daemon may be well besides.
-func (d *daemon) broken(id string, err error) {
-	d.m.dockerError("inspect")
-	if d.ill[id] != err.Error() {
-		d.ill[id] = err.Error()
-		d.log.Error("container cannot be inspected, each list tries again", "container", id, "err", err)
-	}
-}
-
-func (d *daemon) mended(id string) {
-	if _, was := d.ill[id]; was {
-		delete(d.ill, id)
-		d.log.Info("container can be inspected again", "container", id)
-	}
-}
-
 // gone tells the tailer that a container was removed, after what was found of it.
 func (d *daemon) gone(ctx context.Context, id string) {
 	d.takeFound(ctx)
@@ -512,11 +404,12 @@ func (d *daemon) gone(ctx context.Context, id string) {
 	if a != nil && a.hint != nil && !d.known[id].told {
 		d.follow(ctx, id, a.hint, false, nil)
 	}
+	missed := a != nil && a.ran && d.known[id].skip == ""
 	delete(d.asking, id)
 	d.seen.Remove(id)
 	delete(d.known, id)
 	delete(d.ill, id)
-	d.tell(ctx, target{kind: kindDocker, name: id, gone: true, missed: a != nil && a.ran})
+	d.tell(ctx, target{kind: kindDocker, name: id, gone: true, missed: missed})
 }
 
 func (d *daemon) tell(ctx context.Context, t target) {
@@ -524,53 +417,6 @@ func (d *daemon) tell(ctx context.Context, t target) {
 	case d.out <- t:
 	case <-ctx.Done():
 	}
-}
-
-// inspect asks what a container is; nil if it has no log yet.
-func (d *daemon) inspect(ctx context.Context, id string) (*inspected, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
-	defer cancel()
-	c, err := d.client.InspectContainerWithOptions(docker.InspectContainerOptions{ID: id, Context: ctx})
-	if err != nil {
-		return nil, err
-	}
-	f := &facts{name: c.Name, image: c.Image}
-	if c.Config != nil {
-		f.env, f.labels, f.image = c.Config.Env, c.Config.Labels, c.Config.Image
-	}
-	if c.HostConfig != nil {
-		f.driver = c.HostConfig.LogConfig.Type
-	}
-	in := d.judge(c.ID, d.mapped(c.LogPath), f)
-	if in.skip == "" && c.LogPath == "" {
-		return nil, nil
-	}
-	return in, nil
-}
-
-// facts are what is known of a container, wherever it is from.
-type facts struct {
-	name, image, driver string // driver is empty if it is the usual one
-	env                 []string
-	labels              map[string]string
-}
-
-// judge tells what the events of a container say, or why it is not followed. It may be
-// called from any goroutine.
-func (d *daemon) judge(id, path string, f *facts) *inspected {
-	name := strings.TrimPrefix(f.name, "/")
-	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg)}}
-	switch {
-	case f.driver != "" && f.driver != jsonFile:
-		in.skip = "driver " + f.driver
-	case optedOut(f.env, f.labels):
-		in.skip = "opted out"
-	case len(d.cfg.IncludeNames) > 0 && !matchNames(d.cfg.IncludeNames, name):
-		in.skip = "not included"
-	case matchNames(d.cfg.ExcludeNames, name):
-		in.skip = "excluded"
-	}
-	return in
 }
 
 func (m *meters) dockerError(request string) { m.reg.Counter(dockerErrors, request).Inc() }

@@ -53,12 +53,15 @@ func newLookout(root string, judge func(string, string, *facts) *inspected, log 
 	return l, nil
 }
 
-// run ends with ctx.
-func (l *lookout) run(ctx context.Context) {
+// run ends with ctx. late: containers may have come before the watch, unseen.
+func (l *lookout) run(ctx context.Context, late bool) {
 	var fetching sync.WaitGroup
 	fetching.Go(l.watch.run)
 	defer fetching.Wait()
 	defer l.watch.close()
+	if late {
+		l.give(l.look(nil, true))
+	}
 	var events []watchEvent
 	for {
 		select {
@@ -67,26 +70,32 @@ func (l *lookout) run(ctx context.Context) {
 		case <-l.watch.ready:
 		}
 		var lost bool
-		events, lost = l.watch.take(events[:0])
-		opened := l.look(events, lost)
-		if len(opened) == 0 {
-			continue
+		if events, lost = l.watch.take(events[:0]); lost {
+			l.log.Warn("inotify lost events, looking at every container", "path", l.root)
 		}
-		for i := range opened { // now that all are open
-			opened[i].what = l.read(&opened[i])
-		}
-		l.mu.Lock()
-		l.found = append(l.found, opened...)
-		l.mu.Unlock()
-		select {
-		case l.ready <- struct{}{}:
-		default:
-		}
+		l.give(l.look(events, lost))
 	}
 }
 
-// look opens the logs that events tell of.
-func (l *lookout) look(events []watchEvent, lost bool) (opened []sighting) {
+// give has logs taken, now that all are open.
+func (l *lookout) give(opened []sighting) {
+	if len(opened) == 0 {
+		return
+	}
+	for i := range opened {
+		opened[i].what = l.read(&opened[i])
+	}
+	l.mu.Lock()
+	l.found = append(l.found, opened...)
+	l.mu.Unlock()
+	select {
+	case l.ready <- struct{}{}:
+	default:
+	}
+}
+
+// look opens the logs that events tell of, or all.
+func (l *lookout) look(events []watchEvent, every bool) (opened []sighting) {
 	try := func(id string) bool {
 		s := sighting{id: id, path: l.path(id)}
 		var err error
@@ -96,39 +105,39 @@ func (l *lookout) look(events []watchEvent, lost bool) (opened []sighting) {
 		}
 		return err == nil
 	}
-	for _, e := range events {
-		id, wd := l.waits[e.wd], e.wd
-		switch {
-		case wd == l.rootWatch:
-			if id = e.name; !containerID(id) || try(id) {
-				continue
-			}
-			var err error
-			if wd, err = l.watch.dir(filepath.Join(l.root, id), comes); err != nil {
-				continue // it is gone, or the tailer's poll finds the log once Docker has told of it
-			}
-			l.waits[wd] = id
-		case e.gone:
-			delete(l.waits, wd)
-			continue
-		case id == "" || e.name != logName(id):
-			continue
-		}
+	came := func(wd int32, id string) {
 		if try(id) {
 			delete(l.waits, wd)
 			l.watch.remove(wd)
 		}
 	}
-	if lost {
-		l.log.Warn("inotify lost events, looking at every container", "path", l.root)
+	there := func(id string) {
+		if !containerID(id) || try(id) {
+			return
+		}
+		if wd, err := l.watch.dir(filepath.Join(l.root, id), comes); err == nil { // else it is gone, or found once Docker has told of it
+			l.waits[wd] = id
+			came(wd, id)
+		}
+	}
+	for _, e := range events {
+		id, waits := l.waits[e.wd]
+		switch {
+		case e.wd == l.rootWatch:
+			there(e.name)
+		case e.gone:
+			delete(l.waits, e.wd)
+		case waits && e.name == logName(id):
+			came(e.wd, id)
+		}
+	}
+	if every {
 		all, err := os.ReadDir(l.root)
 		if err != nil {
 			l.log.Error("cannot look for containers", "err", err)
 		}
 		for _, e := range all {
-			if containerID(e.Name()) {
-				try(e.Name())
-			}
+			there(e.Name())
 		}
 	}
 	return opened

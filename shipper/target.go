@@ -16,7 +16,7 @@ type target struct {
 
 	container *container // nil: not known yet what it is
 	log       *sighting  // opened already
-	missed    bool       // the container started and was removed before Docker could say what it is
+	missed    bool       // the container ran and was removed before Docker could say what it is
 	gone      bool       // the container was removed
 	drop      bool       // the container is not to be followed
 }
@@ -35,7 +35,7 @@ func (t *tailer) take(tg target) {
 		if s.live == nil || len(tg.dated) > 0 {
 			t.discover(s)
 		}
-	case tg.missed || tg.gone:
+	case tg.gone:
 		t.containerGone(s, tg)
 	case tg.drop:
 		if s != nil {

@@ -1,0 +1,182 @@
+package shipper
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strings"
+
+	docker "github.com/fsouza/go-dockerclient"
+)
+
+// asking is what is known of a container before Docker has said what it is.
+type asking struct {
+	runs  bool
+	ran   bool       // an event says that it started or ended just now
+	again bool       // it changed since it was asked for
+	hint  *inspected // by the attributes of its events; nil: there were none
+}
+
+type answer struct {
+	id  string
+	in  *inspected // nil: it has no log yet
+	err error
+}
+
+// inspected is a container as it was described.
+type inspected struct {
+	container container
+	skip      string // why it is not followed; empty: it is
+}
+
+// look finds out what a container is and tells the tailer.
+func (d *daemon) look(ctx context.Context, id string, now asking) {
+	if in, ok := d.seen.Get(id); ok {
+		d.follow(ctx, id, in, now.runs, nil)
+		return
+	}
+	a := d.asking[id]
+	if a == nil {
+		d.asking[id] = &now
+		d.queue = append(d.queue, id)
+		return
+	}
+	a.runs, a.ran = now.runs, a.ran || now.ran
+	if now.hint != nil {
+		a.hint = now.hint
+	}
+}
+
+// inspector asks what containers are, until ctx ends.
+func (d *daemon) inspector(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-d.jobs:
+			a := answer{id: id}
+			a.in, a.err = d.inspect(ctx, id)
+			select {
+			case d.answers <- a:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (d *daemon) answered(ctx context.Context, r answer) {
+	a := d.asking[r.id]
+	if a == nil { // gone, and the tailer was told
+		return
+	}
+	var none *docker.NoSuchContainer
+	_, open := d.known[r.id]
+	switch {
+	case errors.As(r.err, &none) && open && a.hint == nil: // its events, or the next list, may say more
+		delete(d.asking, r.id)
+	case errors.As(r.err, &none):
+		d.gone(ctx, r.id)
+	case r.err != nil:
+		delete(d.asking, r.id)
+		if ctx.Err() == nil {
+			d.broken(r.id, r.err)
+		}
+		// the next list tries again
+	case a.again:
+		a.again = false
+		d.queue = append(d.queue, r.id)
+	default:
+		delete(d.asking, r.id)
+		if r.in == nil { // it never ran, so there is no log yet
+			return
+		}
+		d.seen.Add(r.id, r.in)
+		d.mended(r.id)
+		d.follow(ctx, r.id, r.in, a.runs, nil)
+	}
+}
+
+// changed has a container inspected once more if that is under way.
+func (d *daemon) changed(id string) {
+	if a := d.asking[id]; a != nil {
+		a.again = true
+	}
+}
+
+// inspect asks what a container is; nil if it has no log yet.
+func (d *daemon) inspect(ctx context.Context, id string) (*inspected, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
+	defer cancel()
+	c, err := d.client.InspectContainerWithOptions(docker.InspectContainerOptions{ID: id, Context: ctx})
+	if err != nil {
+		return nil, err
+	}
+	f := &facts{name: c.Name, image: c.Image}
+	if c.Config != nil {
+		f.env, f.labels, f.image = c.Config.Env, c.Config.Labels, c.Config.Image
+	}
+	if c.HostConfig != nil {
+		f.driver = c.HostConfig.LogConfig.Type
+	}
+	in := d.judge(c.ID, d.mapped(c.LogPath), f)
+	if in.skip == "" && c.LogPath == "" {
+		return nil, nil
+	}
+	return in, nil
+}
+
+// broken counts a container that the daemon lists and cannot describe. That is told of
+// the container: the daemon may be well besides.
+func (d *daemon) broken(id string, err error) {
+	d.m.dockerError("inspect")
+	if d.ill[id] != err.Error() {
+		d.ill[id] = err.Error()
+		d.log.Error("container cannot be inspected, each list tries again", "container", id, "err", err)
+	}
+}
+
+func (d *daemon) mended(id string) {
+	if _, was := d.ill[id]; was {
+		delete(d.ill, id)
+		d.log.Info("container can be inspected again", "container", id)
+	}
+}
+
+// facts are what is known of a container, wherever it is from.
+type facts struct {
+	name, image, driver string // driver is empty if it is the usual one
+	env                 []string
+	labels              map[string]string
+}
+
+// judge tells what the events of a container say, or why it is not followed. It may be
+// called from any goroutine.
+func (d *daemon) judge(id, path string, f *facts) *inspected {
+	name := strings.TrimPrefix(f.name, "/")
+	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg)}}
+	switch {
+	case f.driver != "" && f.driver != jsonFile:
+		in.skip = "driver " + f.driver
+	case optedOut(f.env, f.labels):
+		in.skip = "opted out"
+	case len(d.cfg.IncludeNames) > 0 && !matchNames(d.cfg.IncludeNames, name):
+		in.skip = "not included"
+	case matchNames(d.cfg.ExcludeNames, name):
+		in.skip = "excluded"
+	}
+	return in
+}
+
+// hint is what an event says of a container; nil: nothing.
+func (d *daemon) hint(id string, e *docker.APIEvents) *inspected {
+	attributes := e.Actor.Attributes
+	if attributes["name"] == "" || d.lookout == nil || d.known[id].told {
+		return nil
+	}
+	labels := maps.Clone(attributes)
+	for _, k := range []string{"name", "image", "exitCode", "execDuration"} { // Docker's own
+		delete(labels, k)
+	}
+	return d.judge(id, d.lookout.path(id), &facts{name: attributes["name"], image: attributes["image"], labels: labels})
+}
