@@ -4,7 +4,7 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e page loadtest loadtest-ci peers soak demo servers
+.PHONY: help build test race bench lint e2e page loadtest loadtest-ci curves peers soak demo servers
 
 help: ## this text
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ loadtest: build ## measure every stage and break it in all ways, on real servers
 loadtest-ci: build ## what of it every change must pass; five minutes
 	./bin/sluice loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
 	./bin/sluice loadtest break --ci --report bin/loadtest/break
+
+curves: build ## measure how cost grows with partitions, files, size of lines and of bulks
+	./bin/sluice loadtest curves --quick --report bin/loadtest/curves
 
 peers: build ## measure beside rsyslog, the OpenTelemetry collector and MirrorMaker 2
 	./bin/sluice loadtest peers --quick --report bin/loadtest/peers
