@@ -295,11 +295,11 @@ func (s *sender) drop(p *partition, why error) {
 	s.inbox.ready(p) // of the next one there may be something already
 }
 
-// abandon drops what is not on a link; what is follows when its answer comes.
-func (s *sender) abandon(why error) {
+// abandon drops what of a transaction is not on a link; what is follows when its
+// answer comes. If nothing was held the owner may have begun the next one by now.
+func (s *sender) abandon(of int64, why error) {
 	s.retries = nil
 	s.parked = nil
-	of := s.p.generation.Load()
 	s.eachPartition(func(p *partition) {
 		if p.sent {
 			return
@@ -350,7 +350,7 @@ func (s *sender) hear(n *news, now time.Time) {
 	}
 	// The transaction may have been aborted, and the next begun, before we hear of it.
 	if x := s.p.txn; n.broken && n.generation == s.p.generation.Load() && (x.now() == txnBroken || x.now() == txnFenced) {
-		s.abandon(x.reason())
+		s.abandon(n.generation, x.reason())
 	}
 	for _, p := range n.added {
 		if p.adding && p.begun == n.generation {
@@ -387,7 +387,7 @@ func (s *sender) answer(a *answer, now time.Time) {
 			return
 		case r == epoch || r == renew || r == fenced || r == aborted || b.maybe && (r == halve || r == single):
 			x.fail(a.err, false)
-			s.abandon(x.reason()) // this one as well
+			s.abandon(b.generation, x.reason()) // this one as well
 			return
 		}
 	}
