@@ -26,6 +26,7 @@ type DockerLogs struct {
 	Keep    bool          // leave containers and their files when they end, as without docker run --rm
 	Daemon  *Daemon       // told of containers; nil: nobody is
 
+	pieces int64 // lines of the files: of a long line there are several
 	ledger Ledger
 	slots  []*container // by slot of the workload
 	old    []*container // whose slot another one has taken
@@ -71,7 +72,7 @@ func (d *DockerLogs) WriteNext(l *Lines) error {
 	if len(d.buf) <= dockerCut {
 		d.buf = d.end(d.buf, m)
 	} else {
-		d.pieces(l, m)
+		d.cut(l, m)
 	}
 	if err := c.log.write(d.buf); err != nil {
 		return err
@@ -80,8 +81,8 @@ func (d *DockerLogs) WriteNext(l *Lines) error {
 	return nil
 }
 
-// pieces writes the line as dockerd does, which has 16 KiB of it at a time.
-func (d *DockerLogs) pieces(l *Lines, m Mark) {
+// cut writes the line as dockerd does, which has 16 KiB of it at a time.
+func (d *DockerLogs) cut(l *Lines, m Mark) {
 	d.text = append(l.AppendText(d.text[:0]), '\n')
 	d.buf = d.buf[:0]
 	for rest := d.text; len(rest) > 0; {
@@ -101,6 +102,7 @@ func (d *DockerLogs) pieces(l *Lines, m Mark) {
 }
 
 func (d *DockerLogs) end(buf []byte, m Mark) []byte {
+	d.pieces++
 	stream := `","stream":"stdout","time":"`
 	if kindOf(m.Source) == klog {
 		stream = `","stream":"stderr","time":"`

@@ -268,6 +268,7 @@ type input struct {
 	topic  string
 	socket string // of the Docker daemon whose logs the files are
 	lines  int64
+	pieces int64 // lines of the files, of which a long one has several: records of a loop that joins nothing
 	bytes  int64
 	run    uint32
 	ledger *Ledger
@@ -306,7 +307,10 @@ func (r *runner) input(ctx context.Context, kind, setting string, lines int64, m
 	if err != nil {
 		return in, err
 	}
-	in.lines, in.bytes, in.run, in.ledger = g.Lines, g.Bytes, w.Run, out.Ledger()
+	in.lines, in.pieces, in.bytes, in.run, in.ledger = g.Lines, g.Lines, g.Bytes, w.Run, out.Ledger()
+	if d, ok := out.(*DockerLogs); ok {
+		in.pieces = d.pieces
+	}
 	r.inputs[kind].input = in
 	return in, ctx.Err()
 }
@@ -504,8 +508,13 @@ func atRest(ctx context.Context, g *Stage) (f Figures, err error) {
 }
 
 func (r *runner) floor(ctx context.Context, m *Measure, f Floor, in input, out []string) error {
-	f.Out, f.Partitions, f.Compression, f.Lines = r.name("floor"), r.Partitions, r.Compression, in.lines
-	return r.toTopic(ctx, m, in, out, f.Out, func() (*Proc, error) { return r.floorProc(f), nil })
+	f.Out, f.Partitions, f.Compression, f.Lines = r.name("floor"), r.Partitions, r.Compression, in.pieces
+	lines := in.lines
+	in.lines = in.pieces
+	err := r.toTopic(ctx, m, in, out, f.Out, func() (*Proc, error) { return r.floorProc(f), nil })
+	m.first = m.first * lines / max(1, in.pieces)
+	m.Events = lines
+	return err
 }
 
 // floorProc is a floor in a process of its own.
