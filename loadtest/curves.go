@@ -56,14 +56,14 @@ func DefaultCurves(quick bool) (out []Curve) {
 	return out
 }
 
-// QuickCurves are options for a run of curves of some five minutes on two cores.
+// QuickCurves are options for a run of some minutes.
 func QuickCurves() RunOptions {
 	o := QuickRun()
 	o.Parts, o.Lines, o.ElasticLine = nil, 100_000, 50_000
 	return o
 }
 
-// FullCurves take some fifteen minutes.
+// FullCurves carry three to four times as many lines.
 func FullCurves() RunOptions {
 	o := QuickCurves()
 	o.Lines, o.ElasticLine = 250_000, 100_000
