@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -291,6 +293,48 @@ func TestCopytruncateDuringAnOutageLosesAndDoublesNothing(t *testing.T) {
 	s.wait(len(want) + 1)
 	s.settle()
 	s.want(append(want, "end")...)
+}
+
+// Killed with copy and cut seen, half seen or not seen.
+func TestCopytruncateLosesAndDoublesNothingByKill9(t *testing.T) {
+	s := newSite(t).plain()
+	var want []string
+	write := func(prefix string, n int) {
+		text := lines(prefix, 0, n)
+		s.append("web.log", text)
+		want = append(want, split1(text)...)
+	}
+	for round := range 4 {
+		s.start()
+		write(fmt.Sprintf("first %d ", round), 10)
+		s.wait(len(want))
+		s.positionsDone()
+		s.stop()
+		write(fmt.Sprintf("round %d ", round), 500)
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "SHIPPER_TEST_DIR="+s.dir, "SHIPPER_TEST_KAFKA="+strings.Join(s.cluster.ListenAddrs(), ","))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		n := len(s.order)
+		s.until("progress", func() bool { return len(s.order) > n+100 })
+		write(fmt.Sprintf("then %d ", round), 100)
+		for k := round; k > 0; k-- {
+			s.rename(fmt.Sprintf("web.log.%d", k), fmt.Sprintf("web.log.%d", k+1))
+		}
+		s.copyTo("web.log.1")
+		s.truncate()
+		write(fmt.Sprintf("last %d ", round), 10)
+		time.Sleep(time.Duration(round) * 15 * time.Millisecond)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+	}
+	s.start()
+	s.wait(len(want))
+	s.settle()
+	s.want(want...)
 }
 
 func TestCopytruncateStorm(t *testing.T) {
