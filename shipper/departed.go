@@ -14,7 +14,7 @@ func (t *tailer) containerGone(s *source, tg target) {
 		t.discover(s)
 		t.release(s)
 	}
-	// What inotify saw of it may come later, so it is counted as missed later.
+	// What the lookout opened of it may come later, so it is counted as missed later.
 	d, told := t.departed[tg.name]
 	if !told {
 		d.at = t.now
