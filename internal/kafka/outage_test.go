@@ -178,13 +178,13 @@ func TestHourOfOutage(t *testing.T) {
 						t.Errorf("%s: health = %v, %v, want down", what, down, err)
 					}
 				}
-				phase("connections are refused", 5000, 5)
+				phase("connections are refused", 5400, 5)
 				swallow.Store(true)
 				refuse.Store(false)
-				phase("connections time out", 5000, 5)
+				phase("connections time out", 5400, 5)
 				mute.Store(true)
 				swallow.Store(false)
-				phase("answers time out", 5000, 5)
+				phase("answers time out", 5400, 5)
 
 				mute.Store(false)
 				back := time.Now()

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -148,22 +149,39 @@ func several(r kmsg.Request) bool {
 	return true
 }
 
-// faults is everything that can be done to the cluster, in no order.
-func (x *trap) faults(errs map[kmsg.Key][]*kerr.Error) []func() {
-	var all []func()
+// step is one thing to do, at a moment between 0 and 1.
+type step struct {
+	do func()
+	at float64
+}
+
+// slow are requests of a group that come once in a while, so that it takes long until
+// each has failed in each way: a short run picks a third of that.
+var slow = map[kmsg.Key]bool{kmsg.JoinGroup: true, kmsg.SyncGroup: true, kmsg.Heartbeat: true, kmsg.OffsetCommit: true, kmsg.ListOffsets: true}
+
+// faults is everything that can be done to the cluster.
+func (x *trap) faults(errs map[kmsg.Key][]*kerr.Error) []step {
+	var all []step
+	put := func(do func()) { all = append(all, step{do, rand.Float64()}) }
 	add := func(key kmsg.Key, e *kerr.Error, when func(kmsg.Request) bool) {
-		all = append(all, func() {
+		put(func() {
 			f := kfake.Fault{Keys: []kmsg.Key{key}, Err: e, Count: 1, When: when}
 			x.set = append(x.set, x.k.Fault(f))
 			x.of = append(x.of, key.Name()+" "+e.Message)
 		})
 	}
 	for key, es := range errs {
+		skip := func() bool { return *soakRecords == 0 && slow[key] && rand.N(3) > 0 }
 		for _, e := range es {
-			add(key, e, nil)
+			if !skip() {
+				add(key, e, nil)
+			}
 		}
 		for _, f := range []fate{lose, loseAnswer, mute, stall} {
-			all = append(all, func() {
+			if skip() {
+				continue
+			}
+			put(func() {
 				x.mu.Lock()
 				defer x.mu.Unlock()
 				x.fates[key] = append(x.fates[key], f)
@@ -178,7 +196,7 @@ func (x *trap) faults(errs map[kmsg.Key][]*kerr.Error) []func() {
 	}
 	cluster := func(what string, do func() error) {
 		for range 3 {
-			all = append(all, func() {
+			put(func() {
 				if do() == nil {
 					x.mu.Lock()
 					defer x.mu.Unlock()
@@ -446,7 +464,8 @@ func wait(t testing.TB, what string, progress func() int64, is func() bool) {
 // before or after it, leaders and coordinators moved, nodes removed and added, members
 // and producers gone in the middle: what is written to the one is stored there once
 // and in order with its callbacks in order, and what a group moves from there to the
-// other in transactions is there once and in order. Every fault of the tables happens.
+// other in transactions is there once and in order. Every fault of the tables happens, in
+// a short run those of slow requests by turns.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	const partitions = 6
@@ -463,32 +482,34 @@ func TestSoak(t *testing.T) {
 	}
 	s := newSink(t)
 	o := produceOptions()
-	o.BatchBytes, o.Buffer = 10_000, 1<<20
+	o.BatchBytes, o.Buffer = 10_000, 4<<20
 	p := newTestProducer(t, at(source, time.Second), o, s)
 	f := newFeeder(t, p)
 	r := newRelay(t, at(target, time.Second), "logs")
-	member := func() func() {
+	c := at(source, 2500*time.Millisecond) // who joins waits until those who are gone are expelled
+	var members [2]func()
+	restart := func(i int) {
+		if members[i] != nil {
+			members[i]()
+		}
 		o := groupOptions("logs")
-		o.SessionTimeout = config.Duration(3 * time.Second)
-		_, leave := join(t, at(source, 4*time.Second), o, r) // who joins waits until those who are gone are expelled
-		return leave
+		o.SessionTimeout, o.DrainTimeout = config.Duration(2*time.Second), 500*time.Millisecond
+		_, members[i] = join(t, c, o, r)
 	}
-	members := []func(){member(), member()}
+	restart(0)
+	restart(1)
 
 	rounds := 1 + records/1_000_000
-	var steps []func()
+	var steps []step
 	for range rounds {
 		one := slices.Concat(source.faults(sourceErrors), target.faults(targetErrors))
 		for i := range 4 {
-			one = append(one, func() {
-				members[i%2]()
-				members[i%2] = member()
-			})
+			one = append(one, step{func() { restart(i % 2) }, rand.Float64()})
 		}
 		for i := range 12 {
-			one = append(one, func() { r.crashSoon(int32(i % partitions)) })
+			one = append(one, step{func() { r.crashSoon(int32(i % partitions)) }, rand.Float64()})
 		}
-		rand.Shuffle(len(one), func(i, j int) { one[i], one[j] = one[j], one[i] })
+		slices.SortFunc(one, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		steps = append(steps, one...)
 	}
 	fed := 0
@@ -499,28 +520,29 @@ func TestSoak(t *testing.T) {
 	}
 	start := time.Now()
 	for i, step := range steps {
-		step()
+		step.do()
 		feed(records * (i + 1) / len(steps) / partitions * partitions)
 		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
 	}
 	t.Logf("%d records were fed in %v", fed, time.Since(start).Round(time.Millisecond))
 	left := func() []string { return append(source.left(), target.left()...) }
 	for i := 0; len(left()) > 0; i++ { // what asks for a rebalance, a new connection, an abort
-		if i == 40 {
+		if i == 100 {
 			t.Errorf("did not happen: %s", strings.Join(left(), ", "))
 			break
 		}
-		members[i%2]()
-		members[i%2] = member()
+		if i%4 == 3 { // seldom: commits and heartbeats need a session that lasts
+			restart(i / 4 % 2)
+		}
 		for j := range int32(partitions) {
 			r.crashSoon(j)
 		}
-		if i%3 == 2 {
+		if i%4 == 1 {
 			source.wire.cut(false)
 			target.wire.cut(false)
 		}
 		source.k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidProducerEpoch, When: source.fresh})
-		for range 15 {
+		for range 10 {
 			if feed(fed + 5*partitions); len(left()) > 0 {
 				time.Sleep(100 * time.Millisecond)
 			}
