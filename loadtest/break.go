@@ -402,7 +402,16 @@ func (t *trial) elastic(ctx context.Context, s Step) error {
 	case "behave":
 		front.Set(Trouble{})
 	case "fill":
-		return t.site.fillElastic(ctx)
+		// An index made later has no shard that could be blocked.
+		if err := eventually(ctx, patient, func() error {
+			if t.live.found.n.Load() == 0 {
+				return fmt.Errorf("nothing is indexed yet")
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		return t.site.fillElastic(ctx, t.live.Plan.Index()+"-*")
 	case "free":
 		return t.site.freeElastic(ctx)
 	case "block", "unblock":

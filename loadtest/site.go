@@ -165,16 +165,16 @@ func (s *Site) server(name string) *servers.Process {
 }
 
 // fillElastic makes Elasticsearch find its disk full: more than it has must be free. It looks
-// every ten seconds at most, and then makes all indices read-only; that is waited for.
-func (s *Site) fillElastic(ctx context.Context) error {
+// every ten seconds, and then makes all indices read-only; for those named that is waited for.
+func (s *Site) fillElastic(ctx context.Context, index string) error {
 	s.full = true
-	return s.disk(ctx, `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
+	return s.disk(ctx, index, `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
 		"threshold_enabled":true,"watermark":{"low":"1000tb","high":"1000tb","flood_stage":"1000tb"}}}}`, true)
 }
 
 // freeElastic is as if there was room again. Elasticsearch makes the indices writable by itself.
 func (s *Site) freeElastic(ctx context.Context) error {
-	err := s.disk(ctx, `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
+	err := s.disk(ctx, "_all", `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
 		"threshold_enabled":true,"watermark":{"low":"1b","high":"1b","flood_stage":"1b"}}}}`, false)
 	if err == nil {
 		_, err = Elastic{s.ES.URL}.Call(ctx, "PUT", "/_cluster/settings", `{"persistent":{"cluster.info.update.interval":null,"cluster.routing.allocation.disk.*":null}}`)
@@ -183,12 +183,12 @@ func (s *Site) freeElastic(ctx context.Context) error {
 	return err
 }
 
-func (s *Site) disk(ctx context.Context, settings string, blocked bool) error {
+func (s *Site) disk(ctx context.Context, index, settings string, blocked bool) error {
 	if _, err := (Elastic{s.ES.URL}).Call(ctx, "PUT", "/_cluster/settings", settings); err != nil {
 		return err
 	}
 	return eventually(ctx, patient, func() error {
-		text, err := Elastic{s.ES.URL}.Call(ctx, "GET", "/_all/_settings/index.blocks.read_only_allow_delete", "")
+		text, err := Elastic{s.ES.URL}.Call(ctx, "GET", "/"+index+"/_settings/index.blocks.read_only_allow_delete", "")
 		if err == nil && strings.Contains(string(text), `"true"`) != blocked {
 			err = fmt.Errorf("indices read-only is not %v: %s", blocked, text)
 		}
