@@ -34,11 +34,11 @@ e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a
 page: ## the search page in headless Chromium (Debian: chromium)
 	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
 
-loadtest: build ## measure every stage and break it in all ways, on real servers; ten minutes on two quiet cores
+loadtest: build ## measure every stage and break it in all ways, on real servers
 	./bin/sluice loadtest run --quick --report bin/loadtest/run
 	./bin/sluice loadtest break --quick --report bin/loadtest/break
 
-loadtest-ci: build ## what of it every change must pass; five minutes
+loadtest-ci: build ## what of it every change must pass
 	./bin/sluice loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
 	./bin/sluice loadtest break --ci --report bin/loadtest/break
 
