@@ -95,9 +95,16 @@ func (s *setup) run(ctx context.Context) error {
 	if err := s.custom(ctx); err != nil {
 		return err
 	}
-	template := embedded("index")
-	template["index_patterns"] = patterns
-	return s.install(ctx, "index template", "/_index_template/"+nameTemplate, template)
+	template, path := embedded("index"), "/_index_template/"+nameTemplate
+	have, err := s.get(ctx, path)
+	if err != nil {
+		return err
+	}
+	// Those of other configurations stay: without the template their next index would have
+	// fields as Elasticsearch guesses them.
+	there, _ := have["index_patterns"].([]any)
+	template["index_patterns"] = slices.Concat(there, slices.DeleteFunc(patterns, func(p any) bool { return slices.Contains(there, p) }))
+	return s.install(ctx, "index template", path, template)
 }
 
 // patterns are those of the indices that the index template is for, each once.

@@ -126,6 +126,25 @@ func TestSetupOfTwoOutputsOnOneCluster(t *testing.T) {
 	}
 }
 
+// Two configurations may write to one cluster.
+func TestSetupKeepsThePatternsOfOthers(t *testing.T) {
+	es := estest.New()
+	defer es.Close()
+	cfg := setupConfig(es)
+	for _, index := range []string{"shop-{yyyy.MM.dd}", "bank-{yyyy.MM.dd}", "shop-{yyyy.MM.dd}"} {
+		cfg.Indexer.Outputs[0].Index = index
+		if err := Setup(context.Background(), cfg, &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := es.Put("/_index_template/sluice"); !strings.Contains(got, `"index_patterns":["shop-*","bank-*"]`) {
+		t.Errorf("index template %s", got)
+	}
+	if puts := es.Counts().Puts; puts != 6 {
+		t.Errorf("%d puts, want 5 and one for the second pattern", puts)
+	}
+}
+
 // Every field that sluice writes is mapped.
 func TestMappingsHoldEveryField(t *testing.T) {
 	es := estest.New()
