@@ -20,7 +20,7 @@ import (
 // TestRealElasticsearch installs the templates on a real Elasticsearch and indexes the
 // golden records: its answers are what estest's are made after.
 func TestRealElasticsearch(t *testing.T) {
-	es, err := servers.StartElasticsearch(t.Context(), t.TempDir(), servers.ElasticsearchOptions{})
+	es, err := servers.StartElasticsearch(t.Context(), t.TempDir(), servers.ElasticsearchOptions{Brief: true})
 	if err != nil {
 		t.Fatal(err)
 	}

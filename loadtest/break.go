@@ -52,12 +52,16 @@ func Break(ctx context.Context, o BreakOptions, progress Progress) (*Report, err
 	b := &breaker{BreakOptions: o, outcomes: make([]*Outcome, len(o.Scenarios))}
 	b.say = func(done int, text string) { progress(float64(done)/float64(len(o.Scenarios)), text) }
 	b.tell("starting Kafka dc1, Kafka central and Elasticsearch")
-	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: true, Links: true})
+	site, err := StartSite(ctx, SiteOptions{Dir: o.Dir, Bin: o.Bin, Elasticsearch: true, Links: true, Brief: true})
 	if err != nil {
 		return report, err
 	}
 	defer site.Close()
 	b.site = site
+	// One template for all: an index without it costs Elasticsearch several times as much.
+	if err := site.Setup(ctx, &Plan{Name: "setup", Prefix: "lt", Target: site.Elastic(), Refresh: "1s", Gzip: -1}); err != nil {
+		return report, err
+	}
 	ctx, b.giveUp = context.WithCancelCause(ctx)
 	defer b.giveUp(nil)
 	b.run(ctx)
@@ -155,7 +159,7 @@ type trial struct {
 
 func (b *breaker) try(ctx context.Context, s *Scenario, out *Outcome) error {
 	t := &trial{Scenario: s, breaker: b, shown: Figures{}, live: &Live{
-		Site: b.site, Plan: &Plan{Name: fmt.Sprintf("%s-%d", s.Name, time.Now().Unix()%1e6), Partitions: 4, Gzip: -1},
+		Site: b.site, Plan: &Plan{Name: fmt.Sprintf("%s-%d", s.Name, time.Now().Unix()%1e6), Target: b.site.Elastic(), Partitions: 4, Gzip: -1},
 		Workload: Workload{Seed: 1, Sources: s.Sources, Skew: 0.7, HugeOf: s.Huge, Life: s.Life.D()},
 		Pace:     Pace{Rate: s.Rate, For: s.For.D()}, Plain: s.Files == "plain", Rotate: s.Rotate, MaxSize: int64(s.MaxSize), MaxFile: s.MaxFile,
 		Poll: 500 * time.Millisecond,

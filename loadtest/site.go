@@ -35,6 +35,7 @@ type SiteOptions struct {
 	Bin           string // the sluice under test
 	Elasticsearch bool
 	Links         bool
+	Brief         bool // servers live for minutes and are not measured
 }
 
 // role and server of each link to Kafka; the listener has the stage's name in capitals.
@@ -49,11 +50,11 @@ func StartSite(ctx context.Context, o SiteOptions) (*Site, error) {
 	s := &Site{Dir: o.Dir, Bin: o.Bin, Links: map[string]*Link{}}
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
-	wg.Go(func() { errs[0] = s.kafka(ctx, "dc1", &s.DC1, o.Links) })
-	wg.Go(func() { errs[1] = s.kafka(ctx, "central", &s.Central, o.Links) })
+	wg.Go(func() { errs[0] = s.kafka(ctx, "dc1", &s.DC1, o) })
+	wg.Go(func() { errs[1] = s.kafka(ctx, "central", &s.Central, o) })
 	if o.Elasticsearch {
 		wg.Go(func() {
-			es, err := servers.StartElasticsearch(ctx, filepath.Join(o.Dir, "es"), servers.ElasticsearchOptions{Settings: []string{"thread_pool.write.queue_size: 10000"}})
+			es, err := servers.StartElasticsearch(ctx, filepath.Join(o.Dir, "es"), servers.ElasticsearchOptions{Brief: o.Brief, Settings: []string{"thread_pool.write.queue_size: 10000"}})
 			s.ES, errs[2] = es, err
 		})
 	}
@@ -71,9 +72,9 @@ func StartSite(ctx context.Context, o SiteOptions) (*Site, error) {
 
 var linkMu sync.Mutex // guards Site.Links while the clusters start
 
-func (s *Site) kafka(ctx context.Context, name string, into **servers.KafkaCluster, links bool) error {
-	o := servers.KafkaOptions{Properties: brokerProperties, Listeners: map[string]string{}, Advertised: map[string]string{}}
-	if links {
+func (s *Site) kafka(ctx context.Context, name string, into **servers.KafkaCluster, site SiteOptions) error {
+	o := servers.KafkaOptions{Brief: site.Brief, Properties: brokerProperties, Listeners: map[string]string{}, Advertised: map[string]string{}}
+	if site.Links {
 		ports, err := servers.FreePorts(len(kafkaLinks[name]))
 		if err != nil {
 			return err

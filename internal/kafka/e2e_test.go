@@ -18,6 +18,7 @@ func realKafka(t *testing.T, o servers.KafkaOptions) *servers.KafkaCluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
+	o.Brief = true
 	k, err := servers.StartKafka(ctx, t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)

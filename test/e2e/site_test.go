@@ -55,7 +55,7 @@ func newSite(t *testing.T) *site {
 	})
 	s := &site{dir: dir, bin: filepath.Join(dir, "sluice"), writer: filepath.Join(dir, "writer"), config: filepath.Join(dir, "sluice.yaml"), adminFor: map[string]int{}}
 	start := time.Now()
-	kafka := servers.KafkaOptions{Properties: []string{"num.partitions=4", "message.max.bytes=4194304", "replica.fetch.max.bytes=4194304", "log.flush.interval.messages=1000000"}}
+	kafka := servers.KafkaOptions{Brief: true, Properties: []string{"num.partitions=4", "message.max.bytes=4194304", "replica.fetch.max.bytes=4194304", "log.flush.interval.messages=1000000"}}
 	tasks := map[string]func(context.Context) error{
 		"build": func(ctx context.Context) error {
 			return errors.Join(build(ctx, s.bin, "../.."), build(ctx, s.writer, "./writer"))
@@ -69,7 +69,7 @@ func newSite(t *testing.T) *site {
 			return err
 		},
 		"elasticsearch": func(ctx context.Context) (err error) {
-			s.es, err = servers.StartElasticsearch(ctx, filepath.Join(dir, "es"), servers.ElasticsearchOptions{})
+			s.es, err = servers.StartElasticsearch(ctx, filepath.Join(dir, "es"), servers.ElasticsearchOptions{Brief: true})
 			return err
 		},
 		"statsd": func(ctx context.Context) (err error) {

@@ -73,7 +73,7 @@ func TestKafkaProduceConsume(t *testing.T) {
 
 func TestKafkaThreeNodes(t *testing.T) {
 	k := started(t, func(dir string) (*KafkaCluster, error) {
-		return StartKafka(t.Context(), dir, KafkaOptions{Nodes: 3, Heap: "384m"})
+		return StartKafka(t.Context(), dir, KafkaOptions{Nodes: 3, Heap: "384m", Brief: true})
 	})
 	produce(t, k.Brokers, nil, "topic", "all up")
 	if err := k.Nodes[1].Kill(); err != nil {
@@ -215,7 +215,7 @@ func consume(t *testing.T, brokers []string, topic string, n int) (values []stri
 
 func TestElasticsearchIndexSearch(t *testing.T) {
 	e := started(t, func(dir string) (*ElasticsearchNode, error) {
-		return StartElasticsearch(t.Context(), dir, ElasticsearchOptions{})
+		return StartElasticsearch(t.Context(), dir, ElasticsearchOptions{Brief: true})
 	})
 	call := func(method, path, body string) (answer struct {
 		Errors bool

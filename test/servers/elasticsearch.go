@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ import (
 type ElasticsearchOptions struct {
 	Settings []string // lines for elasticsearch.yml, none of ours again
 	Heap     string   // for -Xms and -Xmx; "" is 1g
+	Brief    bool     // it lives for minutes and is not measured: see jvm
 }
 
 // ElasticsearchNode is a running Elasticsearch 8.18 core: no x-pack, so no ILM, data streams, security and "GET /".
@@ -48,8 +50,8 @@ func StartElasticsearch(ctx context.Context, dir string, o ElasticsearchOptions)
 	e.Process = &Process{
 		Name: "elasticsearch",
 		Log:  filepath.Join(dir, "elasticsearch.log"),
-		argv: []string{"java", "-Xms" + heap, "-Xmx" + heap, "-Djava.io.tmpdir=" + filepath.Join(dir, "tmp"),
-			"-cp", filepath.Join(home, "lib") + "/*:" + filepath.Join(home, "classes"), "Launcher", home, dir},
+		argv: slices.Concat([]string{"java", "-Xms" + heap, "-Xmx" + heap, "-Djava.io.tmpdir=" + filepath.Join(dir, "tmp")}, jvm(o.Brief),
+			[]string{"-cp", filepath.Join(home, "lib") + "/*:" + filepath.Join(home, "classes"), "Launcher", home, dir}),
 		ready: e.health,
 	}
 	if err := e.start(ctx); err != nil {

@@ -23,6 +23,7 @@ type KafkaOptions struct {
 	Advertised map[string]string // what a listener's clients are told to dial instead of it, such as a proxy; for one node only
 	SCRAM      []string          // users, as StorageTool takes them: SCRAM-SHA-512=[name=alice,password=secret]
 	Heap       string            // of each JVM, for -Xmx; "" is 512m
+	Brief      bool              // it lives for minutes and is not measured: see jvm
 }
 
 // KafkaCluster is a running Kafka 4.0 cluster in KRaft mode.
@@ -53,8 +54,8 @@ func StartKafka(ctx context.Context, dir string, o KafkaOptions) (*KafkaCluster,
 		k.Nodes = append(k.Nodes, &Process{
 			Name: fmt.Sprintf("kafka node %d", n.id),
 			Log:  filepath.Join(n.dir, "kafka.log"),
-			argv: []string{"java", "-Xmx" + orDefault(o.Heap, "512m"), "-Dorg.slf4j.simpleLogger.showDateTime=true",
-				"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", k.lib, "kafka.Kafka", n.config()},
+			argv: slices.Concat([]string{"java", "-Xmx" + orDefault(o.Heap, "512m")}, jvm(o.Brief), []string{"-Dorg.slf4j.simpleLogger.showDateTime=true",
+				"-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS", "-cp", k.lib, "kafka.Kafka", n.config()}),
 			// One node alone is ready when it knows itself; it may be restarted while others are down.
 			ready: func(ctx context.Context) error { return kafkaReady(ctx, n.addr(plain), []int32{n.id}) },
 		})
@@ -191,6 +192,15 @@ func kafkaReady(ctx context.Context, addr string, brokers []int32) error {
 		if !slices.ContainsFunc(got.Brokers, func(b *sarama.Broker) bool { return b.ID() == id }) {
 			return fmt.Errorf("%s does not list broker %d yet", addr, id)
 		}
+	}
+	return nil
+}
+
+// jvm are options of a server's Java. A brief one compiles quickly instead of well and
+// collects with one thread: compiling is most of what a server does in its first minutes.
+func jvm(brief bool) []string {
+	if brief {
+		return []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}
 	}
 	return nil
 }
