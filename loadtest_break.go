@@ -74,7 +74,7 @@ them are, and one that this machine cannot carry out counts as failed.`,
 	}
 	read := scenarioFlags(cmd)
 	f := cmd.Flags()
-	lanes := f.Int("lanes", 0, "scenarios at a time; 0: 1, with --quick 4, with --ci 2")
+	lanes := f.Int("lanes", 0, "scenarios at a time; 0: 1, with --quick 6, with --ci 3")
 	clock := f.Bool("clock", false, "the clock of this machine may be stepped, for some seconds: everything that runs here sees it")
 	dir := f.String("dir", "", "for data of servers and stages; empty: a temporary one, deleted at the end")
 	save := f.String("report", "", "write report.json and report.html to this `DIR`")
@@ -94,9 +94,9 @@ them are, and one that this machine cannot carry out counts as failed.`,
 			switch {
 			case o.Lanes > 0:
 			case quick:
-				o.Lanes = 4
+				o.Lanes = 6
 			case ci:
-				o.Lanes = 2
+				o.Lanes = 3
 			}
 			return inDir(&o.Dir, func() error {
 				bar := loadtest.NewBar(cmd.ErrOrStderr())

@@ -61,7 +61,7 @@ func (s Step) String() string {
 
 // DefaultScenario is what a scenario starts from.
 func DefaultScenario() Scenario {
-	return Scenario{Rate: 2000, For: config.Duration(8 * time.Second), Long: 2, Sources: 8, Huge: 500, Files: "docker", MaxFile: 20, MaxSize: 4 * config.MiB,
+	return Scenario{Rate: 1000, For: config.Duration(8 * time.Second), Long: 2, Sources: 8, Huge: 500, Files: "docker", MaxFile: 20, MaxSize: 4 * config.MiB,
 		Patience: config.Duration(2 * time.Minute), MaxRSS: 512 * config.MiB}
 }
 
