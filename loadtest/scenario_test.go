@@ -89,7 +89,7 @@ func TestLengthen(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := s[0].Lengthen()
-	if got, want := long.String(), "2000 lines a second for 6s; 3s delay indexer-es 100ms; 7.5s delay indexer-es 100ms"; !strings.HasSuffix(got, want) {
+	if got, want := long.String(), "1000 lines a second for 6s; 3s delay indexer-es 100ms; 7.5s delay indexer-es 100ms"; !strings.HasSuffix(got, want) {
 		t.Errorf("%s, want %s at its end", got, want)
 	}
 	if got, want := s[0].String(), "for 4s; 2s delay indexer-es 100ms; 5s delay indexer-es 100ms"; !strings.HasSuffix(got, want) || long.Patience != s[0].Patience {
