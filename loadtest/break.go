@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/test/servers"
 )
 
 // BreakOptions say what is broken.
@@ -278,10 +279,10 @@ func (t *trial) do(ctx context.Context, s Step, on string) error {
 	case on == "positions":
 		return t.positions(s)
 	case s.Do == "join" || s.Do == "leave":
-		return t.member(s, on)
+		return t.member(ctx, s, on)
 	}
 	if g := t.live.Stages[on]; g != nil {
-		return t.stage(s, g)
+		return t.stage(ctx, s, g)
 	}
 	if p := t.site.server(on); p != nil {
 		if !p.Running() && slices.Contains([]string{"kill", "stop", "freeze"}, s.Do) {
@@ -314,7 +315,7 @@ func (t *trial) stepClock(s Step) (err error) {
 	return err
 }
 
-func (t *trial) stage(s Step, g *Stage) error {
+func (t *trial) stage(ctx context.Context, s Step, g *Stage) error {
 	if up := g.Running(); up == (s.Do == "start") {
 		t.problems = append(t.problems, fmt.Sprintf("%s %s: running: %v (%v)", s.Do, g.Name, up, g.Ended()))
 	}
@@ -322,7 +323,7 @@ func (t *trial) stage(s Step, g *Stage) error {
 	case "kill":
 		g.Kill()
 	case "stop":
-		if took, err := g.Stop(stopGrace); err != nil {
+		if took, err := t.stop(ctx, g); err != nil {
 			t.problems = append(t.problems, fmt.Sprintf("stop: %v (after %v)", err, took))
 		}
 	case "start":
@@ -335,7 +336,21 @@ func (t *trial) stage(s Step, g *Stage) error {
 	return nil
 }
 
-func (t *trial) member(s Step, role string) error {
+// stop ends a stage with SIGTERM. One that was started a moment ago, as steps that were
+// late may have it, is given the time to begin: a program that hears of no signals yet is
+// ended by it.
+func (t *trial) stop(ctx context.Context, g *Stage) (time.Duration, error) {
+	_ = eventually(ctx, 10*time.Second, func() error {
+		if !g.Running() {
+			return nil
+		}
+		_, err := servers.Call(ctx, "GET", g.Admin+"/healthz", "")
+		return err
+	})
+	return g.Stop(stopGrace)
+}
+
+func (t *trial) member(ctx context.Context, s Step, role string) error {
 	if s.Do == "join" {
 		g, err := t.site.Stage(role, t.live.Plan, len(t.members)+2)
 		if err != nil {
@@ -347,7 +362,7 @@ func (t *trial) member(s Step, role string) error {
 	}
 	for i, name := range slices.Backward(t.members) {
 		if g := t.live.Stages[name]; g.Role == role && g.Running() {
-			_, err := g.Stop(stopGrace)
+			_, err := t.stop(ctx, g)
 			if err != nil {
 				t.problems = append(t.problems, fmt.Sprintf("leave: %v", err))
 			}
