@@ -12,9 +12,10 @@ import "slices"
 // between our last read and the cut is read from the copy.
 
 // mayCopy tells whether f may be a copy of the live file beside it: a predecessor that
-// was renamed is older than the file that took its place.
+// was renamed is older than the file that took its place. Lines of Docker have the same
+// ids in a copy anyway.
 func mayCopy(f, live *file) bool {
-	return live != nil && live.at.Birth != 0 && f.at.Birth > live.at.Birth
+	return live != nil && !f.src.docker && live.at.Birth != 0 && f.at.Birth > live.at.Birth
 }
 
 // compare finds out whether f is a copy of f.like: it has what stood where that file was

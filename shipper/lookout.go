@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +23,7 @@ type lookout struct {
 	judge func(id, path string, f *facts) *inspected
 	log   *slog.Logger
 	ready chan struct{} // cap 1: there is something to take
+	pause time.Duration // until a root that was deleted is looked for again
 
 	watch     *watcher
 	rootWatch int32
@@ -30,6 +32,8 @@ type lookout struct {
 	mu    sync.Mutex
 	found []sighting
 }
+
+const noWatch = int32(-1)
 
 // sighting is a log that was opened.
 type sighting struct {
@@ -45,7 +49,7 @@ func newLookout(root string, judge func(string, string, *facts) *inspected, log 
 	if err != nil {
 		return nil, err
 	}
-	l := &lookout{root: root, judge: judge, log: log, ready: make(chan struct{}, 1), watch: w, waits: map[int32]string{}}
+	l := &lookout{root: root, judge: judge, log: log, ready: make(chan struct{}, 1), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
 	if l.rootWatch, err = w.dir(root, comes); err != nil {
 		w.close()
 		return nil, fmt.Errorf("watch %s: %w", root, err)
@@ -63,10 +67,21 @@ func (l *lookout) run(ctx context.Context, late bool) {
 		l.give(l.look(nil, true))
 	}
 	var events []watchEvent
+	var again <-chan time.Time // root is away, to be watched again
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again:
+			var err error
+			if l.rootWatch, err = l.watch.dir(l.root, comes); err != nil {
+				l.rootWatch, again = noWatch, time.After(l.pause)
+				continue
+			}
+			again = nil
+			l.log.Info("the directory of containers is there again", "path", l.root)
+			l.give(l.look(nil, true))
+			continue
 		case <-l.watch.ready:
 		}
 		var lost bool
@@ -74,6 +89,10 @@ func (l *lookout) run(ctx context.Context, late bool) {
 			l.log.Warn("inotify lost events, looking at every container", "path", l.root)
 		}
 		l.give(l.look(events, lost))
+		if l.rootWatch == noWatch && again == nil {
+			l.log.Warn("the directory of containers is gone; logs of new ones are opened once Docker tells of them", "path", l.root)
+			again = time.After(l.pause)
+		}
 	}
 }
 
@@ -123,6 +142,8 @@ func (l *lookout) look(events []watchEvent, every bool) (opened []sighting) {
 	for _, e := range events {
 		id, waits := l.waits[e.wd]
 		switch {
+		case e.wd == l.rootWatch && e.gone:
+			l.rootWatch = noWatch
 		case e.wd == l.rootWatch:
 			there(e.name)
 		case e.gone:

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
@@ -74,6 +77,41 @@ func TestLogsOfNewContainersAreOpenBeforeDockerTells(t *testing.T) {
 	}
 	if all := l.look(nil, true); len(all) != 2 {
 		t.Errorf("%d logs found after events were lost, want 2", len(all))
+	}
+}
+
+// As when the daemon's data is set up anew.
+func TestADirectoryOfContainersThatIsDeletedIsWatchedAgain(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "containers")
+	d := testDaemon(t, config.Default().Shipper.Docker, nil)
+	for i := range 3 {
+		if err := os.MkdirAll(filepath.Join(root, fakeID(i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			l, err := newLookout(root, d.judge, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.pause = time.Millisecond
+			d.lookout = l
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { l.run(ctx, true) })
+			defer running.Wait()
+			defer cancel()
+		}
+		appendTo(t, filepath.Join(root, fakeID(i), logName(fakeID(i))), "x")
+		for found := false; !found; {
+			<-d.lookout.ready
+			for _, s := range d.lookout.take() {
+				_ = unix.Close(s.fd) // an open file keeps its directory's watch
+				found = found || s.id == fakeID(i)
+			}
+		}
+		if err := os.RemoveAll(root); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func (t *tailer) takeContainer(key string, s *source, tg target) {
 		s.docker, s.held = true, true
 		t.add(key, s)
 	}
-	if added || known {
+	if gone := s.gone && !s.held; added || known && !gone { // of a container that is gone, late events know less
 		s.describe(c.source(t.host, t.cfg), t.dc, t.cfg.PartitionBy)
 	}
 	if known {
