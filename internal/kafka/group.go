@@ -113,6 +113,7 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 	cc.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
 	// Below the time for an answer, so that a join which waits for members that are gone is answered and not cut.
 	cc.Group.Rebalance.Timeout = max(g.waits.answer*2/3, 2*g.opts.DrainTimeout)
+	conf.Net.ReadTimeout = max(conf.Net.ReadTimeout, cc.Group.Rebalance.Timeout*3/2)
 	cc.Group.Rebalance.Retry.Backoff = g.waits.backoff.first * 4
 	if err := conf.Validate(); err != nil {
 		return nil, fmt.Errorf("consume from %s: %w", g.cluster.Name, err)
