@@ -35,7 +35,7 @@ page: ## the search page in headless Chromium (Debian: chromium)
 	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
 
 loadtest: build ## measure every stage and break it in all ways, on real servers
-	./bin/sluice loadtest run --quick --report bin/loadtest/run
+	./bin/sluice loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/loadtest/run
 	./bin/sluice loadtest break --quick --report bin/loadtest/break
 
 loadtest-ci: build ## what of it every change must pass

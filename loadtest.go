@@ -26,7 +26,7 @@ is known: missing, doubled, out of order or late.
 
 run, curves, break and peers start real servers on free ports of this machine and install them
 first (Java, Maven packages; as root also Debian packages).`,
-		Example: `  sluice loadtest run --quick                      # measure every stage, some five minutes
+		Example: `  sluice loadtest run --quick                      # measure every stage, some three minutes
   sluice loadtest curves --quick                   # how cost grows with files, partitions, sizes
   sluice loadtest scenarios                        # what can be broken, and what is expected
   sluice loadtest break                            # break it, all scenarios
