@@ -34,9 +34,6 @@ const partSize = 64 << 10
 // since an operator may have raised a limit.
 const holdRetry = time.Minute
 
-// ensureTime is how long the topic is tried to be made; then the brokers may make it.
-const ensureTime = 30 * time.Second
-
 // letter is a record that the target refused for ever.
 type letter struct {
 	flow   *flow
@@ -149,9 +146,7 @@ func (m *morgue) sweep() {
 // send appends the letter, whole or in parts; done is told of each.
 func (m *morgue) send(ctx context.Context, l *letter) {
 	if !m.ensured { // where brokers create no topics by themselves
-		bounded, cancel := context.WithTimeout(ctx, ensureTime)
-		err := kafka.EnsureTopic(bounded, m.target, m.topic, 0, 0)
-		if cancel(); err != nil && ctx.Err() == nil {
+		if err := kafka.EnsureTopic(ctx, m.target, m.topic, 0, 0); err != nil && ctx.Err() == nil {
 			m.log.Warn("dead-letter topic not created", "error", err)
 		}
 		m.ensured = true

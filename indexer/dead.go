@@ -32,9 +32,6 @@ const (
 // broker is not cut any further: the topic then takes nothing.
 const leastPart = 512
 
-// ensureTime is how long the topic is tried to be made; then the brokers may make it.
-const ensureTime = 30 * time.Second
-
 // deadLetters writes to the dead-letter topic. A record is finished when the brokers
 // have stored its letter, not before. A letter that is too large for the topic is sent
 // in parts, each with its range of bytes, so nothing is lost.
@@ -119,9 +116,7 @@ func (d *deadLetters) run(ctx context.Context) {
 		}
 		if !made {
 			made = true
-			bounded, cancel := context.WithTimeout(ctx, ensureTime)
-			err := kafka.EnsureTopic(bounded, d.cluster, d.topic, 0, 0)
-			if cancel(); err != nil && ctx.Err() == nil {
+			if err := kafka.EnsureTopic(ctx, d.cluster, d.topic, 0, 0); err != nil && ctx.Err() == nil {
 				d.log.Error("the dead-letter topic cannot be made; unless the brokers make it, events that belong there are not committed", "topic", d.topic, "error", err)
 			}
 		}

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -73,8 +74,15 @@ func blackhole(mode string) error {
 
 func benchBroker(b *testing.B, mode string) []string {
 	b.Helper()
+	return strings.Split(role(b, "broker", mode), ",")
+}
+
+// role starts this binary as something else, until the benchmark is over, and returns
+// what it says once it is ready.
+func role(b *testing.B, name, arg string) string {
+	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SLUICE_BENCH_ROLE=broker", "SLUICE_BENCH_ARG="+mode)
+	cmd.Env = append(os.Environ(), "SLUICE_BENCH_ROLE="+name, "SLUICE_BENCH_ARG="+arg)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -91,11 +99,11 @@ func benchBroker(b *testing.B, mode string) []string {
 		in.Close()
 		_ = cmd.Wait()
 	})
-	var addrs string
-	if _, err := fmt.Fscanln(out, &addrs); err != nil {
-		b.Fatal(err)
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatalf("start the %s: %v", name, err)
 	}
-	return strings.Split(addrs, ",")
+	return strings.TrimSpace(said)
 }
 
 // measure runs one way of producing b.N records and reports what a record costs.

@@ -232,11 +232,16 @@ func (k *control) producerID() (identity, error) {
 	return id, nil
 }
 
+const ensureTime = 30 * time.Second
+
 // EnsureTopic creates a topic if it is missing and waits until each of its
 // partitions has a leader. It leaves one that exists as it is. Zero partitions or
-// replicas mean the cluster's defaults. It tries until ctx ends, also while it is not
-// allowed to, which is logged; only a name that no topic can have is an error at once.
+// replicas mean the cluster's defaults. It tries for half a minute, or until ctx ends,
+// also while it is not allowed to, which is logged: brokers may make the topic by
+// themselves after that. Only a name that no topic can have is an error at once.
 func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
+	ctx, cancel := context.WithTimeout(ctx, ensureTime)
+	defer cancel()
 	d := newDialer(ctx, c.waits())
 	defer d.Close()
 	conf, err := c.sarama(d)

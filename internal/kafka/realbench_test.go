@@ -198,31 +198,6 @@ func realBroker(b *testing.B) (near, far []string) {
 	return k.Brokers, []string{proxy}
 }
 
-// role starts this binary as something else, until the benchmark is over.
-func role(b *testing.B, name, arg string) {
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "SLUICE_BENCH_ROLE="+name, "SLUICE_BENCH_ARG="+arg)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		in.Close()
-		_ = cmd.Wait()
-	})
-	if _, err := fmt.Fscanln(out); err != nil {
-		b.Fatalf("start the %s: %v", name, err)
-	}
-}
-
 // perform carries out a task in a process of its own.
 func perform(b *testing.B, t task) cost {
 	arg, err := json.Marshal(t)
