@@ -254,6 +254,20 @@ func TestCopiesWithoutBirthTimesAreReadAsFilesOfTheirOwn(t *testing.T) {
 	s.only("unread")
 }
 
+// A copy of Docker's log is read as a file of its own: its lines have the ids that they
+// had, and a line that is unfinished in the log is joined with what follows it there.
+func TestCopiesOfDockersLogsAreNotAdopted(t *testing.T) {
+	live := &file{src: &source{docker: true}, at: position{Birth: 1}}
+	copied := &file{src: live.src, at: position{Birth: 2}}
+	if mayCopy(copied, live) {
+		t.Error("a copy of Docker's log may be adopted")
+	}
+	live.src.docker = false
+	if !mayCopy(copied, live) {
+		t.Error("a younger sibling may not be a copy")
+	}
+}
+
 // An outage of Kafka, with copies and cuts meanwhile.
 func TestCopytruncateDuringAnOutageLosesAndDoublesNothing(t *testing.T) {
 	s := newSite(t).plain()
