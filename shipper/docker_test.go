@@ -3,6 +3,7 @@ package shipper
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/schemas"
 )
 
 // fakeDaemon answers events, list, inspect and info on a unix socket, as dockerd does,
@@ -457,4 +460,26 @@ func TestOneBrokenContainerHoldsUpNoOtherAndIsToldOnce(t *testing.T) {
 	d.mu.Unlock()
 	s.wait(2)
 	s.until("the end of it", func() bool { return s.logged("can be inspected again") })
+}
+
+// Docker tells of a container in events, in lists and when it is asked, and what comes
+// last may be what an event says, long after the container was removed.
+func TestLateEventsOfAGoneContainerDoNotReplaceItsDescription(t *testing.T) {
+	cfg := config.Default()
+	tl := newTailer(cfg, slog.New(slog.DiscardHandler), newMeters(metrics.New("shipper", "h")), nil, &sender{}, nil)
+	path := filepath.Join(t.TempDir(), "c-json.log")
+	appendTo(t, path, dockerJSON("stdout", "not read yet\n", time.Now()))
+	news := func(task string) target {
+		return target{kind: kindDocker, name: "c", container: &container{ID: "c", Path: path, Info: schemas.Source{ContainerName: "order", TaskID: task}}}
+	}
+	task := func() string { return tl.sources[kindDocker+" c"].info.TaskID }
+	tl.take(news("order.1"))
+	tl.take(target{kind: kindDocker, name: "c", gone: true})
+	tl.take(news("")) // an event has no environment
+	if got := task(); got != "order.1" {
+		t.Errorf("task %q after a late event, want order.1", got)
+	}
+	for _, f := range tl.sources[kindDocker+" c"].files {
+		tl.close(f)
+	}
 }

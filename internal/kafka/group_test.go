@@ -656,3 +656,26 @@ func TestLag(t *testing.T) {
 		t.Errorf("lag of a partition given up = %v, want none", got)
 	}
 }
+
+// A coordinator answers a join when all members have joined or the rebalance timeout
+// has passed, which is long enough for those that drain.
+func TestAnswersAreAwaitedForLongerThanARebalanceTakes(t *testing.T) {
+	for _, drain := range []time.Duration{0, time.Second, 5 * time.Minute} {
+		o := groupOptions("logs")
+		o.DrainTimeout = drain
+		g, err := NewGroup(&Cluster{Name: "test", Config: config.Kafka{Brokers: []string{"127.0.0.1:1"}}}, o, newRecorder(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := newDialer(t.Context(), g.waits)
+		defer d.Close()
+		conf, err := g.config(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rebalance, answer := conf.Consumer.Group.Rebalance.Timeout, conf.Net.ReadTimeout
+		if rebalance < 2*drain || answer <= rebalance+rebalance/4 {
+			t.Errorf("drain %v: rebalance timeout %v, answers awaited for %v", drain, rebalance, answer)
+		}
+	}
+}
