@@ -70,6 +70,9 @@ func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dep
 	if err != nil {
 		return nil, fmt.Errorf("docker endpoint %s: %w", cfg.Endpoint, err)
 	}
+	if t, ok := client.HTTPClient.Transport.(*http.Transport); ok { // which would dial for every request
+		t.DisableKeepAlives, t.MaxIdleConnsPerHost = false, inspectors
+	}
 	seen, err := lru.New[string, *inspected](inspectCache)
 	if err != nil {
 		return nil, err
@@ -91,6 +94,7 @@ func (d *daemon) run(ctx context.Context) {
 	}
 	defer func() {
 		d.looking.Wait()
+		d.client.HTTPClient.CloseIdleConnections()
 		if d.lookout != nil {
 			d.lookout.drop()
 		}
