@@ -250,7 +250,7 @@ func (g *stage) stop(t *testing.T) {
 			t.Errorf("%s after SIGTERM: %v, want exit 0", g.role, s)
 		}
 		t.Logf("%s stopped after %v", g.role, time.Since(start).Round(10*time.Millisecond))
-	case <-time.After(shutdownTimeout + 2*time.Second): // the runtime's own exit on a busy machine
+	case <-time.After(shutdownTimeout + 5*time.Second): // the runtime's own exit on a busy machine
 		t.Errorf("%s is still there %v after SIGTERM", g.role, time.Since(start).Round(time.Second))
 		g.cmd.Process.Kill()
 		<-g.ended
