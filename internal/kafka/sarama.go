@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -85,7 +86,7 @@ func (c *Cluster) sarama(d *dialer) (*sarama.Config, error) {
 	conf.Net.Proxy.Dialer = d
 	conf.Metadata.RefreshFrequency = w.refresh
 	conf.Metadata.AllowAutoTopicCreation = false
-	if err := c.secure(conf); err != nil {
+	if err := c.secure(conf, d); err != nil {
 		return nil, err
 	}
 	if err := conf.Validate(); err != nil {
@@ -100,13 +101,15 @@ type dialer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	reach  func(ctx context.Context, network, addr string) (net.Conn, error)
+	answer time.Duration // for a handshake
+	tls    tlsFor        // nil: none; set before the first connection
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
 }
 
 func newDialer(ctx context.Context, w timing) *dialer {
-	d := &dialer{reach: w.reach, conns: map[*conn]struct{}{}}
+	d := &dialer{reach: w.reach, answer: w.answer, conns: map[*conn]struct{}{}}
 	if d.reach == nil {
 		d.reach = (&net.Dialer{Timeout: w.dial, KeepAlive: 30 * time.Second}).DialContext
 	}
@@ -114,21 +117,56 @@ func newDialer(ctx context.Context, w timing) *dialer {
 	return d
 }
 
-// Dial is what sarama calls.
+// Dial is what sarama calls. What it returns is ready for use: TLS is spoken already.
 func (d *dialer) Dial(network, addr string) (net.Conn, error) {
 	nc, err := d.reach(d.ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	c := &conn{Conn: nc, dialer: d}
+	if err := d.keep(c); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	if d.tls == nil {
+		return c, nil
+	}
+	secured, err := d.handshake(c, addr)
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return secured, nil
+}
+
+// keep makes Close cut the connection.
+func (d *dialer) keep(c *conn) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ctx.Err() != nil {
-		_ = nc.Close()
-		return nil, d.ctx.Err()
+	if err := d.ctx.Err(); err != nil {
+		return err
 	}
 	d.conns[c] = struct{}{}
-	return c, nil
+	return nil
+}
+
+// handshake makes sure that the broker is the one of the address.
+func (d *dialer) handshake(c net.Conn, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := d.tls(host)
+	if err != nil {
+		return nil, fmt.Errorf("TLS with %s: %w", addr, err)
+	}
+	ctx, cancel := context.WithTimeout(d.ctx, d.answer)
+	defer cancel()
+	secured := tls.Client(c, conf)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS with %s as %s: %w", addr, conf.ServerName, err)
+	}
+	return secured, nil
 }
 
 // Close cuts every connection and allows no new one.

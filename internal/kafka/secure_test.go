@@ -66,8 +66,12 @@ func (a *authority) issue(c *x509.Certificate) (*x509.Certificate, *ecdsa.Privat
 }
 
 func (a *authority) leaf() (cert, key []byte) {
+	return a.leafOf([]string{"kafka.test"}, net.IPv4(127, 0, 0, 1))
+}
+
+func (a *authority) leafOf(names []string, ips ...net.IP) (cert, key []byte) {
 	_, k, cert := a.issue(&x509.Certificate{
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"kafka.test"},
+		IPAddresses: ips, DNSNames: names,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
 	der, err := x509.MarshalECPrivateKey(k)
@@ -78,14 +82,19 @@ func (a *authority) leaf() (cert, key []byte) {
 }
 
 func (a *authority) server() *tls.Config {
-	cert, key := a.leaf()
+	conf := a.serverAs(a.leaf())
+	conf.ClientAuth = tls.RequireAndVerifyClientCert
+	return conf
+}
+
+func (a *authority) serverAs(cert, key []byte) *tls.Config {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool}
 }
 
 func write(t testing.TB, dir, name string, b []byte) string {
@@ -137,6 +146,48 @@ func TestTLS(t *testing.T) {
 	_, leave := join(t, c, groupOptions("logs"), r)
 	eventually(t, "the records", func() bool { return r.seen() == 100 })
 	leave()
+}
+
+// A server has to have the name or the address that it is reached by, or the one that
+// server_name gives instead.
+func TestNameOfServer(t *testing.T) {
+	t.Parallel()
+	a, dir := newAuthority(t), t.TempDir()
+	ca := write(t, dir, "ca.pem", a.pem)
+	server := func(names []string, ips ...net.IP) string {
+		k := fake(t, kfake.NumBrokers(1), kfake.TLS(a.serverAs(a.leafOf(names, ips...))))
+		return k.ListenAddrs()[0]
+	}
+	local, other := net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 1)
+	f := func(addr, name, want string) {
+		t.Helper()
+		c := clusterAt(t, addr)
+		c.Config.TLS = config.TLS{Enabled: true, CAFile: ca, ServerName: name}
+		d := newDialer(t.Context(), c.waits())
+		defer d.Close()
+		if _, err := c.sarama(d); err != nil {
+			t.Fatal(err)
+		}
+		nc, err := d.Dial("tcp", addr)
+		if err == nil {
+			defer nc.Close()
+		}
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("server_name %q: %v, want %q", name, err, want)
+		}
+	}
+	named := server([]string{"kafka.test"})
+	f(named, "", "as 127.0.0.1: ")
+	f(named, "kafka.test", "")
+	f(named, "other.test", "as other.test: ")
+	f(named, "127.0.0.1", "as 127.0.0.1: ")
+	numbered := server(nil, local)
+	f(numbered, "", "")
+	f(numbered, "10.0.0.1", "as 10.0.0.1: ")
+	f(numbered, "kafka.test", "as kafka.test: ")
+	elsewhere := server([]string{"kafka.test"}, other)
+	f(elsewhere, "", "as 127.0.0.1: ")
+	f(elsewhere, "10.0.0.1", "")
 }
 
 const saslSecret = "not-for-logs"

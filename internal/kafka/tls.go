@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -16,13 +17,13 @@ import (
 
 // secure sets what the cluster's tls and sasl keys ask for. Errors name the key and
 // never hold a secret.
-func (c *Cluster) secure(conf *sarama.Config) error {
+func (c *Cluster) secure(conf *sarama.Config, d *dialer) error {
 	if t := c.Config.TLS; t.Enabled {
 		tc, err := clientTLS(t)
 		if err != nil {
 			return fmt.Errorf("kafka.%s.tls.%w", c.Name, err)
 		}
-		conf.Net.TLS.Enable, conf.Net.TLS.Config = true, tc
+		d.tls = tc
 	}
 	if err := authenticate(conf, c.Config.SASL); err != nil {
 		return fmt.Errorf("kafka.%s.sasl.%w", c.Name, err)
@@ -30,10 +31,16 @@ func (c *Cluster) secure(conf *sarama.Config) error {
 	return nil
 }
 
+// tlsFor is how to speak TLS with the host of an address, by the files of now.
+type tlsFor func(host string) (*tls.Config, error)
+
 // clientTLS reads the files once, so that a mistake shows at the start, and again for
-// a later connection when they have changed.
-func clientTLS(t config.TLS) (*tls.Config, error) {
-	tc := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+// a later connection when they have changed. crypto/tls takes fixed roots only, so
+// there is a configuration for each connection, and the check of roots and name stays
+// the standard one: from inside the handshake the name cannot be told if it is an
+// address, since no server is told such a name.
+func clientTLS(t config.TLS) (tlsFor, error) {
+	base := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: t.InsecureSkipVerify}
 	if (t.CertFile == "") != (t.KeyFile == "") {
 		return nil, errors.New("cert_file: a certificate needs a key and the other way round")
 	}
@@ -45,28 +52,21 @@ func clientTLS(t config.TLS) (*tls.Config, error) {
 		if _, err := cert.get(); err != nil {
 			return nil, fmt.Errorf("cert_file: %w", err)
 		}
-		tc.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.get() }
+		base.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.get() }
 	}
-	switch {
-	case t.InsecureSkipVerify:
-		tc.InsecureSkipVerify = true
-	case t.CAFile != "":
-		roots := newReloaded(func() (*x509.CertPool, error) { return readPool(t.CAFile) }, t.CAFile)
-		if _, err := roots.get(); err != nil {
+	roots := func() (*x509.CertPool, error) { return nil, nil } // the system's
+	if t.CAFile != "" && !t.InsecureSkipVerify {
+		roots = newReloaded(func() (*x509.CertPool, error) { return readPool(t.CAFile) }, t.CAFile).get
+		if _, err := roots(); err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
-		// crypto/tls takes fixed roots only: with these it is told to skip its own
-		// check, and ours is the same one with the roots of now.
-		tc.InsecureSkipVerify = true
-		tc.VerifyConnection = func(s tls.ConnectionState) error {
-			pool, err := roots.get()
-			if err != nil {
-				return err
-			}
-			return verify(s, pool)
-		}
 	}
-	return tc, nil
+	return func(host string) (_ *tls.Config, err error) {
+		conf := base.Clone()
+		conf.ServerName = cmp.Or(t.ServerName, host)
+		conf.RootCAs, err = roots()
+		return conf, err
+	}, nil
 }
 
 func readPool(file string) (*x509.CertPool, error) {
@@ -79,18 +79,6 @@ func readPool(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("%s holds no PEM certificate", file)
 	}
 	return pool, nil
-}
-
-func verify(s tls.ConnectionState, roots *x509.CertPool) error {
-	if len(s.PeerCertificates) == 0 {
-		return errors.New("server has no certificate")
-	}
-	o := x509.VerifyOptions{Roots: roots, DNSName: s.ServerName, Intermediates: x509.NewCertPool()}
-	for _, c := range s.PeerCertificates[1:] {
-		o.Intermediates.AddCert(c)
-	}
-	_, err := s.PeerCertificates[0].Verify(o)
-	return err
 }
 
 // reloaded is what was read from files, read again when one has another time or size.
