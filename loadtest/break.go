@@ -129,13 +129,12 @@ func (b *breaker) carryOut(ctx context.Context, i int) {
 		} else if err != nil {
 			out.Problems = append(out.Problems, fmt.Sprintf("not carried out to the end: %v", err))
 		}
-		blunt := out.blunt()
-		if out.OK() && len(blunt) > 0 && n < bites {
-			b.tell(fmt.Sprintf("%s: once more, for the fault did not bite: %s is 0", s.Name, strings.Join(blunt, ", ")))
+		if out.OK() && len(out.Blunt) > 0 && n < bites {
+			b.tell(fmt.Sprintf("%s: once more, for the fault did not bite: %s", s.Name, strings.Join(out.Blunt, ", ")))
 			continue
 		}
-		for _, name := range blunt {
-			out.Problems = append(out.Problems, fmt.Sprintf("the fault did not bite: %s is 0", name))
+		for _, figure := range out.Blunt {
+			out.Problems = append(out.Problems, "the fault did not bite: "+figure)
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -151,9 +150,10 @@ type trial struct {
 	*Scenario
 	*breaker
 	live     *Live
-	members  []string   // joined later, newest last
-	clock    *clockStep // while it is wrong
-	shown    Figures    // of what all share, while it was broken
+	members  []string      // joined later, newest last
+	waited   time.Duration // of steps for what they need: all later ones are so much later
+	clock    *clockStep    // while it is wrong
+	shown    Figures       // of what all share, while it was broken
 	problems []string
 	filler   string
 }
@@ -241,7 +241,7 @@ func (t *trial) play(ctx context.Context) (err error) {
 	go func() { wrote <- t.live.Write(ctx) }()
 	var failed error
 	for _, m := range t.schedule() {
-		sleep(ctx, m.at-time.Since(start))
+		sleep(ctx, m.at+t.waited-time.Since(start))
 		if ctx.Err() != nil {
 			break
 		}
@@ -421,26 +421,36 @@ func (t *trial) elastic(ctx context.Context, s Step) error {
 	case "behave":
 		front.Set(Trouble{})
 	case "fill":
-		// An index made later has no shard that could be blocked.
-		if err := eventually(ctx, patient, func() error {
-			if t.live.found.n.Load() == 0 {
-				return fmt.Errorf("nothing is indexed yet")
-			}
-			return nil
-		}); err != nil {
+		if err := t.indexed(ctx); err != nil {
 			return err
 		}
 		return t.site.fillElastic(ctx, t.live.Plan.Index()+"-*")
 	case "free":
 		return t.site.freeElastic(ctx)
-	case "block", "unblock":
-		_, err := Elastic{t.site.ES.URL}.Call(ctx, "PUT", "/"+t.live.Plan.Index()+"-*/_settings",
-			map[string]string{"block": `{"index.blocks.read_only_allow_delete":true}`, "unblock": `{"index.blocks.read_only_allow_delete":null}`}[s.Do])
-		return err
+	case "block":
+		if err := t.indexed(ctx); err != nil {
+			return err
+		}
+		return t.site.blockElastic(ctx, t.live.Plan.Index()+"-*", true)
+	case "unblock":
+		return t.site.blockElastic(ctx, t.live.Plan.Index()+"-*", false)
 	default:
 		return fmt.Errorf("nothing there can %s", s.Do)
 	}
 	return nil
+}
+
+// indexed waits until there is an index: one that is made later has no shard that could be
+// blocked.
+func (t *trial) indexed(ctx context.Context) error {
+	start := time.Now()
+	defer func() { t.waited += time.Since(start) }()
+	return eventually(ctx, patient, func() error {
+		if t.live.found.n.Load() == 0 {
+			return fmt.Errorf("nothing is indexed yet")
+		}
+		return nil
+	})
 }
 
 // dataDir is where the shipper keeps its positions.
@@ -539,7 +549,13 @@ func (t *trial) judge(out *Outcome, lived *Lived) {
 		}
 	}
 	out.Problems = append(out.Problems, lived.Losses...)
-	for _, name := range t.Shows {
-		out.Shown[name] = t.shown[name]
+	for at, l := range lived.Latency {
+		t.shown["latency_"+at] = l.Max.Seconds()
+	}
+	for _, show := range t.Shows {
+		n := t.shown[show.Figure]
+		if out.Shown[show.Figure] = n; !show.bites(n) {
+			out.Blunt = append(out.Blunt, fmt.Sprintf("%s is %.4g", show, n))
+		}
 	}
 }

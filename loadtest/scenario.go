@@ -21,12 +21,12 @@ import (
 
 // Scenario is a pipeline at work, what is done to it, and what is to come of it.
 type Scenario struct {
-	Name   string   `yaml:"name"`
-	What   string   `yaml:"what"`   // is done, in words
-	Expect string   `yaml:"expect"` // besides nothing missing, nothing doubled, order kept, counters that add up
-	CI     bool     `yaml:"ci"`     // of those that every change must pass
-	Steps  []Step   `yaml:"steps"`
-	Shows  []string `yaml:"shows"` // figures that must not be 0 at the end, or the fault did not bite
+	Name   string `yaml:"name"`
+	What   string `yaml:"what"`   // is done, in words
+	Expect string `yaml:"expect"` // besides nothing missing, nothing doubled, order kept, counters that add up
+	CI     bool   `yaml:"ci"`     // of those that every change must pass
+	Steps  []Step `yaml:"steps"`
+	Shows  []Show `yaml:"shows"` // figures that must have risen, or the fault did not bite
 
 	Long float64 `yaml:"long"` // Lengthen makes all times so many times as long
 	Calm bool    `yaml:"calm"` // no other scenario breaks anything while its lines are written
@@ -263,6 +263,7 @@ type Outcome struct {
 	Recovery time.Duration `json:"recovery"` // from the last line and step until all were found
 	PeakRSS  int64         `json:"peak_rss"` // of the stage that took most
 	Shown    Figures       `json:"shown"`    // that prove that the fault bit
+	Blunt    []string      `json:"-"`        // of them, those that are too small
 	Skipped  string        `json:"skipped,omitempty"`
 	Problems []string      `json:"problems,omitempty"`
 	Lived    *Lived        `json:"lived,omitempty"`
@@ -270,16 +271,6 @@ type Outcome struct {
 
 // OK is true if all is as expected.
 func (o *Outcome) OK() bool { return len(o.Problems) == 0 }
-
-// blunt names the figures that should have risen and did not.
-func (o *Outcome) blunt() (names []string) {
-	for name, v := range o.Shown {
-		if v == 0 {
-			names = append(names, name)
-		}
-	}
-	return names
-}
 
 func (o *Outcome) String() string {
 	word := "ok"

@@ -5,6 +5,7 @@ package loadtest
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,27 @@ func TestReadScenariosRefuses(t *testing.T) {
 	f(`[{name: a, what: w, expect: e, long: 0.5}]`, "long is 0.5")
 	f(`[{name: a, what: w, expect: e, calm: true, steps: [{do: cut, on: [indexer-es]}]}]`, "to be calm")
 	f(`[{name: a, what: w, expect: e, for: long}]`, "long")
+	f(`[{name: a, what: w, expect: e, shows: [latency_dc1 >= often]}]`, "not a number above 0")
+}
+
+func TestShows(t *testing.T) {
+	s, err := ReadScenarios(strings.NewReader(`[{name: a, what: w, expect: e, shows: ['x_total{cluster="dc1"}', sources >= 300]}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Show{{`x_total{cluster="dc1"}`, 0}, {"sources", 300}}; !slices.Equal(s[0].Shows, want) {
+		t.Errorf("%q, want %q", s[0].Shows, want)
+	}
+	f := func(show Show, n float64, want bool) {
+		t.Helper()
+		if got := show.bites(n); got != want {
+			t.Errorf("%s with %v: %v", show, n, got)
+		}
+	}
+	f(Show{Figure: "x"}, 0, false)
+	f(Show{Figure: "x"}, 1, true)
+	f(Show{"x", 8}, 7.9, false)
+	f(Show{"x", 8}, 8, true)
 }
 
 func TestSchedule(t *testing.T) {
@@ -120,22 +142,23 @@ func TestShared(t *testing.T) {
 // A fault that did not bite, memory over the limit and a loss are problems.
 func TestJudge(t *testing.T) {
 	good := func() *Lived {
-		return &Lived{Lines: 5, Verdicts: map[string]*Verdict{"dc1": {}, "central": {Repeated: 3}, "elasticsearch": {}}, Usage: map[string]Usage{"indexer": {PeakRSS: 100 << 20}}}
+		return &Lived{Lines: 5, Verdicts: map[string]*Verdict{"dc1": {}, "central": {Repeated: 3}, "elasticsearch": {}}, Latency: map[string]Latency{"dc1": {Max: 9 * time.Second}}, Usage: map[string]Usage{"indexer": {PeakRSS: 100 << 20}}}
 	}
 	f := func(change func(*Lived, *trial), want string) {
 		t.Helper()
 		s := DefaultScenario()
-		s.Shows = []string{"repeated_central"}
+		s.Shows = []Show{{Figure: "repeated_central"}, {Figure: "latency_dc1", Least: 8}}
 		tr, l, out := &trial{Scenario: &s, shown: Figures{}}, good(), &Outcome{Shown: Figures{}}
 		change(l, tr)
 		tr.judge(out, l)
-		out.Problems = append(out.Problems, out.blunt()...)
+		out.Problems = append(out.Problems, out.Blunt...)
 		if got := strings.Join(out.Problems, "\n"); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("problems %q, want %q", got, want)
 		}
 	}
 	f(func(*Lived, *trial) {}, "")
-	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "repeated_central")
+	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "repeated_central is 0")
+	f(func(l *Lived, _ *trial) { l.Latency["dc1"] = Latency{Max: 7 * time.Second} }, "latency_dc1 >= 8 is 7")
 	f(func(l *Lived, _ *trial) { l.Usage["indexer"] = Usage{PeakRSS: 600 << 20} }, "indexer took 600 MiB")
 	f(func(l *Lived, _ *trial) { l.Losses = []string{"given up"} }, "given up")
 	f(func(l *Lived, _ *trial) { l.Verdicts["dc1"].Problems = []Problem{{"missing", 1, "one"}} }, "dc1: missing: one")
@@ -164,7 +187,7 @@ func TestProc(t *testing.T) {
 	if live.CPU <= 0 || live.PeakRSS < 100<<10 || !p.Running() {
 		t.Errorf("usage %+v, running %v", live, p.Running())
 	}
-	if _, err := p.Stop(5 * time.Second); err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "hello") {
+	if _, err := p.Stop(30 * time.Second); err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), "hello") {
 		t.Errorf("stop: %v, want exit status 3 and the log", err)
 	}
 	if over := p.Usage(); over.CPU < live.CPU-20*time.Millisecond || over.PeakRSS < live.PeakRSS || p.Running() {

@@ -108,7 +108,11 @@ func (s *Site) elasticLink() (err error) {
 	if s.front, err = Serve("127.0.0.1:0", s.Front); err != nil {
 		return err
 	}
-	s.Links["indexer-es"], err = NewLink("indexer-es", "127.0.0.1:0", strings.TrimPrefix(s.front.URL, "http://"))
+	ports, err := servers.FreePorts(1) // not one that another connection may be given while the link is cut
+	if err != nil {
+		return err
+	}
+	s.Links["indexer-es"], err = NewLink("indexer-es", fmt.Sprintf("127.0.0.1:%d", ports[0]), strings.TrimPrefix(s.front.URL, "http://"))
 	return err
 }
 
@@ -188,6 +192,26 @@ func (s *Site) disk(ctx context.Context, index, settings string, blocked bool) e
 	if _, err := (Elastic{s.ES.URL}).Call(ctx, "PUT", "/_cluster/settings", settings); err != nil {
 		return err
 	}
+	return s.readOnly(ctx, index, blocked)
+}
+
+// blockElastic makes indices read-only by hand, or writable again.
+func (s *Site) blockElastic(ctx context.Context, index string, blocked bool) error {
+	block := `{"index.blocks.read_only_allow_delete":null}`
+	if blocked {
+		block = `{"index.blocks.read_only_allow_delete":true}`
+	}
+	if err := eventually(ctx, patient, func() error {
+		_, err := Elastic{s.ES.URL}.Call(ctx, "PUT", "/"+index+"/_settings", block)
+		return err
+	}); err != nil {
+		return err
+	}
+	return s.readOnly(ctx, index, blocked)
+}
+
+// readOnly waits until indices are, or are no longer.
+func (s *Site) readOnly(ctx context.Context, index string, blocked bool) error {
 	return eventually(ctx, patient, func() error {
 		text, err := Elastic{s.ES.URL}.Call(ctx, "GET", "/"+index+"/_settings/index.blocks.read_only_allow_delete", "")
 		if err == nil && strings.Contains(string(text), `"true"`) != blocked {
