@@ -289,6 +289,53 @@ func TestUnknownTopicWaits(t *testing.T) {
 	f.wantStored(k.ListenAddrs())
 }
 
+// Who waits for the partitions of a topic that cannot be used, with nothing written yet,
+// is told why: once, by topic, and by health; and that it is over.
+func TestPartitionsOfNoTopic(t *testing.T) {
+	for name, deny := range map[string]bool{"missing": false, "denied": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := fake(t, kfake.NumBrokers(2))
+			c, said := clusterAt(t, k.ListenAddrs()...), &spoken{}
+			c.Log = slog.New(slog.NewTextHandler(said, nil))
+			allow := func() {
+				if err := EnsureTopic(t.Context(), clusterAt(t, k.ListenAddrs()...), "logs", 3, 1); err != nil {
+					t.Error(err)
+				}
+			}
+			if deny {
+				allow()
+				allow = k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "logs", Err: kerr.TopicAuthorizationFailed, Count: -1}).Remove
+			}
+			p := newTestProducer(t, c, produceOptions(), nil)
+			known := make(chan int32)
+			go func() {
+				n, _ := p.Partitions(t.Context(), "logs")
+				known <- n
+			}()
+			eventually(t, "the topic in health", func() bool {
+				_, err := c.Health.Down()
+				return err != nil && strings.Contains(err.Error(), "topic logs: ")
+			})
+			time.Sleep(300 * time.Millisecond) // some tries
+			if got := said.take(); len(got) != 1 || !strings.Contains(got[0], "topic=logs") || !strings.Contains(got[0], "level=WARN") {
+				t.Errorf("logged %q, want one warning that names the topic", got)
+			}
+			if down, err := c.Health.Down(); down == 0 {
+				t.Errorf("health = ok (%v) while the topic cannot be used", err)
+			}
+			allow()
+			if n := <-known; n != 3 {
+				t.Errorf("partitions = %d, want 3", n)
+			}
+			eventually(t, "health", func() bool { down, _ := c.Health.Down(); return down == 0 })
+			if got := said.take(); len(got) != 1 || !strings.Contains(got[0], "topic=logs") || !strings.Contains(got[0], "level=INFO") {
+				t.Errorf("logged %q, want one line that says that it is over", got)
+			}
+		})
+	}
+}
+
 // A topic that may not be created is tried for until it may; a name that no topic can
 // have is not.
 func TestEnsureTopic(t *testing.T) {

@@ -19,6 +19,7 @@ type scout struct {
 	wake    chan struct{}
 	stale   atomic.Bool // metadata are asked for
 	noID    atomic.Bool // an identity is asked for
+	unsure  bool        // the last metadata left something open; owned by run
 }
 
 func newScout(p *Producer) *scout {
@@ -77,9 +78,8 @@ func (s *scout) run(ctx context.Context) {
 }
 
 // ask asks the cluster what is wanted and tells the sender. It reports whether all
-// could be found out.
+// could be found out, by now or the last time: a poke may come after what it was for.
 func (s *scout) ask() bool {
-	ok := true
 	if s.noID.Load() {
 		id, err := s.control.producerID()
 		if err != nil {
@@ -90,7 +90,7 @@ func (s *scout) ask() bool {
 		s.p.sender.inbox.tell(news{about: "id", id: &id})
 	}
 	if !s.stale.Swap(false) {
-		return ok
+		return !s.unsure
 	}
 	topics := *s.p.topics.Load()
 	md, err := s.control.metadata(slices.AppendSeq(make([]string, 0, len(topics)), maps.Keys(topics)), true)
@@ -99,6 +99,7 @@ func (s *scout) ask() bool {
 		s.p.sender.inbox.tell(news{about: "metadata", err: err})
 		return false
 	}
+	s.unsure = false
 	for name, m := range md {
 		t := topics[name]
 		if t == nil {
@@ -109,9 +110,9 @@ func (s *scout) ask() bool {
 				close(t.known)
 			}
 		} else if errors.Is(m.err, sarama.ErrLeaderNotAvailable) || t.count.Load() == 0 {
-			ok = false
+			s.unsure = true
 		}
 	}
 	s.p.sender.inbox.tell(news{about: "metadata", topics: md})
-	return ok
+	return !s.unsure
 }

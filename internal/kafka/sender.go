@@ -32,7 +32,7 @@ type sender struct {
 	opened  []opening    // linger, oldest first
 
 	troubles map[string]*trouble // by topic
-	down     map[string]*trouble // questions that were not answered the last time, by what they are about
+	down     map[string]*trouble // questions that were not answered the last time, or with an error, by what they are about
 	stuck    metrics.Gauge
 }
 
@@ -360,7 +360,9 @@ func (s *sender) hear(n *news, now time.Time) {
 	}
 	for t, m := range n.topics {
 		s.topics[t] = m
+		s.found(t, m.err, now)
 	}
+	s.health()
 	if n.id != nil || n.topics != nil {
 		parked := s.parked
 		s.parked = nil

@@ -1,12 +1,15 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/IBM/sarama"
 )
 
-// trouble is a topic whose records cannot be written now, or a question that nobody
-// answers. It is logged when it begins, when its reason changes and when it ends, not
+// trouble is a topic whose records cannot be written now, a question that nobody
+// answers, or a topic of which nothing is known. It is logged when it begins, when its reason changes and when it ends, not
 // once per try.
 type trouble struct {
 	partitions int // of a topic, that are stuck
@@ -51,23 +54,58 @@ func (s *sender) well(p *partition, now time.Time) {
 
 // heard notes whether a question was answered.
 func (s *sender) heard(about string, err error, now time.Time) {
-	t := s.down[about]
-	switch {
+	switch t := s.down[about]; {
 	case err == nil && t != nil:
 		delete(s.down, about)
 		s.log.Info("kafka can be used again", "after", now.Sub(t.since).Round(time.Millisecond))
 	case err != nil:
-		if t == nil {
-			t = &trouble{since: now}
-			s.down[about] = t
-		}
-		t.err = err
-		if say := kind(err); say != t.text {
-			t.text = say
+		if s.worse(about, err, now).tells(err) {
 			s.log.Warn("kafka cannot be used, trying again", "error", err)
 		}
 	}
 	s.health()
+}
+
+// found notes what the cluster says of a topic whose partitions are not known yet: those
+// who wait for them have appended nothing that could tell. A topic that is about to be
+// made is missing for a moment, which is not worth a line.
+func (s *sender) found(topic string, err error, now time.Time) {
+	about := "topic " + topic
+	switch t := s.down[about]; {
+	case err == nil && t != nil:
+		delete(s.down, about)
+		if t.text != "" {
+			s.log.Info("topic can be used", "topic", topic, "after", now.Sub(t.since).Round(time.Millisecond))
+		}
+	case err != nil && (t != nil || (*s.p.topics.Load())[topic].count.Load() == 0):
+		t = s.worse(about, fmt.Errorf("topic %s: %w", topic, err), now)
+		made := errors.Is(err, sarama.ErrUnknownTopicOrPartition) || errors.Is(err, sarama.ErrLeaderNotAvailable)
+		if made && now.Sub(t.since) < s.w.backoff.longest/5 {
+			break
+		}
+		if t.tells(err) {
+			s.log.Warn("topic cannot be used, trying again", "topic", topic, "error", err)
+		}
+	}
+}
+
+// worse notes an error of a question.
+func (s *sender) worse(about string, err error, now time.Time) *trouble {
+	t := s.down[about]
+	if t == nil {
+		t = &trouble{since: now}
+		s.down[about] = t
+	}
+	t.err = err
+	return t
+}
+
+// tells reports whether the error is of another kind than what was logged last.
+func (t *trouble) tells(err error) bool {
+	say := kind(err)
+	changed := say != t.text
+	t.text = say
+	return changed
 }
 
 // health tells whether all is well. The cluster counts as unreachable while any
