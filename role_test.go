@@ -159,7 +159,7 @@ func TestRolesStopWhileServersAreAway(t *testing.T) {
 	text := `
 host: web1
 data_dir: ` + dir + `
-shutdown_timeout: 2s
+shutdown_timeout: 5s
 admin: {listen: 127.0.0.1:0}
 kafka:
   a: {brokers: ["127.0.0.1:1"]}

@@ -144,7 +144,7 @@ func (r *running) stop() time.Duration {
 		if err != nil {
 			r.w.t.Fatalf("Run: %v", err)
 		}
-	case <-time.After(r.w.cfg.ShutdownTimeout.D() + 5*time.Second):
+	case <-time.After(r.w.cfg.ShutdownTimeout.D() + 15*time.Second):
 		r.w.t.Fatal("Run did not return")
 	}
 	return time.Since(started)

@@ -330,6 +330,7 @@ func TestCopytruncateLosesAndDoublesNothingByKill9(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() })
 		n := len(s.order)
 		s.until("progress", func() bool { return len(s.order) > n+100 })
 		write(fmt.Sprintf("then %d ", round), 100)

@@ -135,7 +135,7 @@ func TestTruncatedFileIsReadFromItsStart(t *testing.T) {
 
 func TestDeletedFileIsShippedToItsEnd(t *testing.T) {
 	s := newSite(t).plain()
-	s.cfg.Shipper.HoldDeleted = config.Duration(300 * time.Millisecond)
+	s.cfg.Shipper.HoldDeleted = config.Duration(3 * time.Second)
 	s.append("web.log", "one\n")
 	s.start()
 	s.wait(1)

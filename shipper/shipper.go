@@ -101,10 +101,10 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
-	close(saver.jobs)
-	sending.Wait()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout.D()-stopMargin(cfg.ShutdownTimeout.D()))
 	defer cancel()
+	close(saver.jobs)
+	sending.Wait()
 	if derr := p.Drain(drain); derr != nil {
 		log.Warn("lines are not acknowledged yet and will be sent again", "bytes", p.InFlight(), "err", derr)
 	}

@@ -43,7 +43,7 @@ func killedChild(t *testing.T, role, dir string, lines int) []string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	late := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
 	defer late.Stop()
 	var got []string
 	sc := bufio.NewScanner(out)

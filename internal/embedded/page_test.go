@@ -26,7 +26,7 @@ func browse(t *testing.T, url string) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(),
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 800),
-		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.WSURLReadTimeout(2*time.Minute), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true))
 	t.Cleanup(cancel)
@@ -46,7 +46,7 @@ func browse(t *testing.T, url string) *tab {
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Minute)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.t.Fatal(err)
@@ -102,7 +102,7 @@ func TestPage(t *testing.T) {
 	now := time.Now().UTC()
 	var docs []string
 	for i := range 600 {
-		docs = append(docs, event(i, now.Add(-time.Duration(i*i/450)*time.Second)))
+		docs = append(docs, event(i, now.Add(-time.Duration(i*i/900)*time.Second)))
 	}
 	const markup = `<img src=x onerror="document.title='owned'"><b>markup</b>`
 	docs = append(docs, fmt.Sprintf(`{"@timestamp":%q,"message":%q,"log":{"level":"error"},"container":{"name":"<i>evil</i>"},"host":{"name":"node-99"}}`, now.Format(time.RFC3339Nano), markup))

@@ -55,11 +55,11 @@ func newSite(t *testing.T) *site {
 	})
 	s := &site{dir: dir, bin: filepath.Join(dir, "sluice"), writer: filepath.Join(dir, "writer"), config: filepath.Join(dir, "sluice.yaml"), adminFor: map[string]int{}}
 	start := time.Now()
+	if err := errors.Join(build(t.Context(), s.bin, "../.."), build(t.Context(), s.writer, "./writer")); err != nil { // first: servers that start have a time limit
+		t.Fatal(err)
+	}
 	kafka := servers.KafkaOptions{Brief: true, Properties: []string{"num.partitions=4", "message.max.bytes=4194304", "replica.fetch.max.bytes=4194304", "log.flush.interval.messages=1000000"}}
 	tasks := map[string]func(context.Context) error{
-		"build": func(ctx context.Context) error {
-			return errors.Join(build(ctx, s.bin, "../.."), build(ctx, s.writer, "./writer"))
-		},
 		"kafka dc1": func(ctx context.Context) (err error) {
 			s.dc1, err = servers.StartKafka(ctx, filepath.Join(dir, "k1"), kafka)
 			return err
@@ -120,7 +120,7 @@ func (s *site) stop() {
 }
 
 func build(ctx context.Context, out, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, pkg) // as make does, so that it is done already
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", pkg, err, text)

@@ -174,7 +174,8 @@ func kafkaConfig() *sarama.Config {
 func produce(t *testing.T, brokers []string, with func(*sarama.Config), topic, value string) {
 	t.Helper()
 	c := kafkaConfig()
-	c.Producer.Retry.Max = 900 // for 90 s and more: a new topic has no leader at first, nor has one whose broker was killed, on a busy machine
+	// For 90 s and more: a new topic has no leader at first, nor has one whose broker was killed, on a busy machine.
+	c.Producer.Retry.Max, c.Metadata.Retry.Max = 900, 400
 	if with != nil {
 		with(c)
 	}

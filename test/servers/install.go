@@ -174,10 +174,13 @@ func fill(ctx context.Context, name string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := recipes[name].fill(ctx, tmp); err != nil {
-		return err
+	for try := 1; ; try++ { // registries have bad moments
+		if err := recipes[name].fill(ctx, tmp); err == nil {
+			return os.Rename(tmp, dir)
+		} else if try == 3 || ctx.Err() != nil {
+			return err
+		}
 	}
-	return os.Rename(tmp, dir)
 }
 
 func installKafka(ctx context.Context, dir string) error {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	startTimeout = 2 * time.Minute  // three Kafka nodes on two busy cores were seen to take 21 s
+	startTimeout = 5 * time.Minute  // three Kafka nodes on two busy cores were seen to take 21 s
 	stopGrace    = 60 * time.Second // after SIGTERM; a Kafka broker alone needs 2 s, the last of three that stop together may wait for a majority
 	pollEvery    = 50 * time.Millisecond
 )
@@ -66,18 +66,25 @@ func (n Nodes) each(do func(*Process) error) error {
 // stopped finds its port free when it starts again.
 const portLow, portHigh = 12000, 32000
 
-// FreePorts returns n different ports of 127.0.0.1 on which nobody listens, neither TCP nor UDP. Another program may
-// take one before the caller does; picking at random makes that unlikely.
+// given are the ports that were handed out: their servers may not listen yet.
+var given = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
+// FreePorts returns n different ports of 127.0.0.1 on which nobody listens, neither TCP nor UDP. This process is given
+// each port once. Another one may take it before the caller does; picking at random makes that unlikely.
 func FreePorts(n int) ([]int, error) {
+	given.Lock()
+	defer given.Unlock()
 	var ports []int
-	taken := map[int]bool{}
 	for tries := 0; len(ports) < n; tries++ {
 		if tries == 100*(n+1) {
 			return nil, fmt.Errorf("find %d free ports in %d-%d: found %d", n, portLow, portHigh, len(ports))
 		}
 		port := portLow + rand.IntN(portHigh-portLow)
-		if !taken[port] && portFree(port) {
-			taken[port] = true
+		if !given.ports[port] && portFree(port) {
+			given.ports[port] = true
 			ports = append(ports, port)
 		}
 	}
