@@ -27,6 +27,7 @@ type Verifier struct {
 		Hist
 	}
 	distinct atomic.Int64
+	repeated atomic.Int64
 	foreign  atomic.Int64
 	unmarked atomic.Int64
 	sampleMu sync.Mutex
@@ -83,7 +84,9 @@ func (v *Verifier) See(value []byte, at time.Time) {
 		return
 	}
 	if !a.seen.add(m.Seq) {
-		a.again(m.Seq, value, v.o.Repeats)
+		if a.again(m.Seq, value, v.o.Repeats) {
+			v.repeated.Add(1)
+		}
 		return
 	}
 	v.distinct.Add(1)
@@ -125,15 +128,17 @@ func (v *Verifier) odd(value []byte) {
 	}
 }
 
-func (a *arrivals) again(seq int64, value []byte, repeats bool) {
-	if repeats && *a.ids.at(seq) == idHash(value) {
+// again tells whether the line was sent again. Without an id it cannot have been: it is doubled.
+func (a *arrivals) again(seq int64, value []byte, repeats bool) bool {
+	if h := idHash(value); repeats && h != 0 && h == *a.ids.at(seq) {
 		a.repeated++
-		return
+		return true
 	}
 	if a.doubled == 0 {
 		a.firstBad[0] = seq
 	}
 	a.doubled++
+	return false
 }
 
 func (v *Verifier) source(n int) *arrivals {
@@ -156,6 +161,9 @@ func (v *Verifier) source(n int) *arrivals {
 
 // Distinct is how many different lines of the run were seen.
 func (v *Verifier) Distinct() int64 { return v.distinct.Load() }
+
+// Repeated is how often a line was seen once more under the same id.
+func (v *Verifier) Repeated() int64 { return v.repeated.Load() }
 
 var idMember = []byte(`"_id":"`)
 

@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,6 +72,14 @@ func TestVerifierCatches(t *testing.T) {
 	f(all, "send ten again", again, "", "")
 	f(VerifyOptions{Run: 1, Places: true, Ordered: true}, "double ten", again, "doubled", "10 lines, the first with sequence 50")
 	f(all, "double one under another id", func(e [][]byte) [][]byte { return slices.Insert(e, 51, event(1, 50, 71, 70)) }, "doubled", "1 lines, the first with sequence 50")
+	noIDs := func(e [][]byte) [][]byte {
+		for i := range e {
+			e[i] = bytes.Replace(e[i], []byte(`"_id"`), []byte(`"_ID"`), 1)
+		}
+		return e
+	}
+	f(all, "no ids", noIDs, "", "")
+	f(all, "double ten without ids", func(e [][]byte) [][]byte { return again(noIDs(e)) }, "doubled", "10 lines, the first with sequence 50")
 	f(all, "wrong offset", func(e [][]byte) [][]byte { e[5] = event(1, 5, 351, 70); return e }, "misplaced", "not those written")
 	f(all, "wrong size", func(e [][]byte) [][]byte { e[5] = event(1, 5, 350, 71); return e }, "misplaced", "21001 of 21000")
 	f(all, "invent one", func(e [][]byte) [][]byte { return append(e, event(1, 300, 0, 70)) }, "invented", "1 lines that were never written, up to sequence 300")
