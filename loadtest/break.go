@@ -151,15 +151,18 @@ type trial struct {
 	*breaker
 	live     *Live
 	members  []string      // joined later, newest last
+	joined   int           // so far
 	waited   time.Duration // of steps for what they need: all later ones are so much later
 	clock    *clockStep    // while it is wrong
-	shown    Figures       // of what all share, while it was broken
+	rise     rise
+	shown    Figures            // what the play raised
+	took     map[string]float64 // by role: partitions assigned to joined members when one of the first was frozen
 	problems []string
 	filler   string
 }
 
 func (b *breaker) try(ctx context.Context, s *Scenario, out *Outcome) error {
-	t := &trial{Scenario: s, breaker: b, shown: Figures{}, live: &Live{
+	t := &trial{Scenario: s, breaker: b, shown: Figures{}, took: map[string]float64{}, live: &Live{
 		Site: b.site, Plan: &Plan{Name: fmt.Sprintf("%s-%d", s.Name, time.Now().Unix()%1e6), Target: b.site.Elastic(), Partitions: 4, Gzip: -1},
 		Workload: Workload{Seed: 1, Sources: s.Sources, Skew: 0.7, HugeOf: s.Huge, Life: s.Life.D()},
 		Pace:     Pace{Rate: s.Rate, For: s.For.D()}, Plain: s.Files == "plain", Rotate: s.Rotate, MaxSize: int64(s.MaxSize), MaxFile: s.MaxFile,
@@ -184,14 +187,9 @@ func (b *breaker) try(ctx context.Context, s *Scenario, out *Outcome) error {
 	if err := t.start(ctx); err != nil {
 		return err
 	}
-	if err := t.play(ctx); err != nil {
+	if err := t.perform(ctx, out); err != nil {
 		return err
 	}
-	calm := time.Now()
-	if err := t.live.Await(ctx, s.Patience.D(), b.tell); err != nil {
-		return err
-	}
-	out.Recovery = time.Since(calm)
 	return t.finish(ctx, out)
 }
 
@@ -204,7 +202,6 @@ func (t *trial) start(ctx context.Context) error {
 func (t *trial) finish(ctx context.Context, out *Outcome) error {
 	t.whole.RLock()
 	defer t.whole.RUnlock()
-	maps.Copy(t.shown, t.live.figures(ctx))
 	lived, err := t.live.Finish(ctx)
 	if err != nil {
 		return err
@@ -216,24 +213,67 @@ func (t *trial) finish(ctx context.Context, out *Outcome) error {
 	return nil
 }
 
-// play writes lines and does the steps meanwhile. What all share is whole again at its end.
-func (t *trial) play(ctx context.Context) (err error) {
+// perform plays and waits for the lines. Whoever breaks what all share takes its figures
+// while nobody else does, so they are its own; the figures of one that is calm are its own as
+// well, up to the last line.
+func (t *trial) perform(ctx context.Context, out *Outcome) error {
+	if t.shared() {
+		if err := t.playAlone(ctx); err != nil {
+			return err
+		}
+		return t.await(ctx, out)
+	}
 	if t.Calm {
 		t.whole.RLock()
 		defer t.whole.RUnlock()
 	}
-	if t.shared() {
-		t.whole.Lock()
-		defer t.whole.Unlock()
-		before := t.site.Front.did.figures()
-		defer func() {
-			for name, n := range t.site.Front.did.figures() {
-				t.shown[name] = n - before[name]
-			}
-			if mended := t.site.mend(ctx); mended != nil {
-				t.giveUp(fmt.Errorf("after scenario %s: %w", t.Name, mended))
-			}
-		}()
+	if err := t.play(ctx); err != nil {
+		return err
+	}
+	if err := t.await(ctx, out); err != nil {
+		return err
+	}
+	t.show(ctx)
+	return nil
+}
+
+// playAlone is for a scenario that breaks what all share, which is whole again at its end.
+func (t *trial) playAlone(ctx context.Context) error {
+	t.whole.Lock()
+	defer t.whole.Unlock()
+	defer func() {
+		if mended := t.site.mend(ctx); mended != nil {
+			t.giveUp(fmt.Errorf("after scenario %s: %w", t.Name, mended))
+		}
+	}()
+	before := t.site.Front.did.figures()
+	err := t.play(ctx)
+	for name, n := range t.site.Front.did.figures() {
+		t.shown[name] = n - before[name]
+	}
+	t.show(ctx)
+	return err
+}
+
+// show takes the figures that have risen since the start of the play.
+func (t *trial) show(ctx context.Context) {
+	maps.Copy(t.shown, t.rise.figures(ctx, t.live.Stages))
+	for at, v := range t.live.joints {
+		t.shown["repeated_"+at] = float64(v.Repeated())
+	}
+}
+
+func (t *trial) await(ctx context.Context, out *Outcome) error {
+	last := time.Now()
+	err := t.live.Await(ctx, t.Patience.D(), t.tell)
+	out.Recovery = time.Since(last)
+	return err
+}
+
+// play writes lines and does the steps meanwhile.
+func (t *trial) play(ctx context.Context) (err error) {
+	if err := t.rise.begin(ctx, t.live.Stages); err != nil {
+		return err
 	}
 	defer func() { err = errors.Join(err, t.rightClock()) }()
 	wrote := make(chan error, 1)
@@ -321,6 +361,7 @@ func (t *trial) stage(ctx context.Context, s Step, g *Stage) error {
 	}
 	switch s.Do {
 	case "kill":
+		t.rise.ends(ctx, g)
 		g.Kill()
 	case "stop":
 		if took, err := t.stop(ctx, g); err != nil {
@@ -329,11 +370,24 @@ func (t *trial) stage(ctx context.Context, s Step, g *Stage) error {
 	case "start":
 		return g.Start()
 	case "freeze":
+		t.took[g.Role] = t.taken(ctx, g.Role)
 		g.Signal(syscall.SIGSTOP)
 	case "thaw":
+		t.shown["taken_over_"+g.Role] += t.taken(ctx, g.Role) - t.took[g.Role]
 		g.Signal(syscall.SIGCONT)
 	}
 	return nil
+}
+
+// taken is how many partitions were assigned to members of a role that joined.
+func (t *trial) taken(ctx context.Context, role string) (n float64) {
+	for _, name := range t.members {
+		if g := t.live.Stages[name]; g.Role == role {
+			f, _ := g.Figures(ctx) // one that does not answer has shown nothing
+			n += f["sluice_kafka_assignments_total"]
+		}
+	}
+	return n
 }
 
 // stop ends a stage with SIGTERM. One that was started a moment ago, as steps that were
@@ -347,12 +401,14 @@ func (t *trial) stop(ctx context.Context, g *Stage) (time.Duration, error) {
 		_, err := servers.Call(ctx, "GET", g.Admin+"/healthz", "")
 		return err
 	})
+	t.rise.ends(ctx, g)
 	return g.Stop(stopGrace)
 }
 
 func (t *trial) member(ctx context.Context, s Step, role string) error {
 	if s.Do == "join" {
-		g, err := t.site.Stage(role, t.live.Plan, len(t.members)+2)
+		t.joined++ // a number is given once: the one that had it may have left, and its log stays
+		g, err := t.site.Stage(role, t.live.Plan, t.joined+1)
 		if err != nil {
 			return err
 		}
@@ -536,9 +592,8 @@ func (t *trial) fill() error {
 func (t *trial) judge(out *Outcome, lived *Lived) {
 	out.Lived, out.Lines = lived, lived.Lines
 	out.Problems = append(t.problems, lived.Problems()...)
-	for at, v := range lived.Verdicts {
+	for _, v := range lived.Verdicts {
 		out.Doubled += v.Doubled
-		t.shown["repeated_"+at] = float64(v.Repeated)
 	}
 	out.Missing = lived.Verdicts["elasticsearch"].Missing
 	out.Repeated = lived.Verdicts["central"].Repeated
@@ -549,8 +604,14 @@ func (t *trial) judge(out *Outcome, lived *Lived) {
 		}
 	}
 	out.Problems = append(out.Problems, lived.Losses...)
+	t.shown["sources"] = float64(lived.Sources)
 	for at, l := range lived.Latency {
 		t.shown["latency_"+at] = l.Max.Seconds()
+	}
+	for _, figure := range t.Never {
+		if n := t.shown[figure]; n > 0 {
+			out.Problems = append(out.Problems, fmt.Sprintf("%s is %.4g, and should not have risen", figure, n))
+		}
 	}
 	for _, show := range t.Shows {
 		n := t.shown[show.Figure]

@@ -43,8 +43,11 @@ func (u Usage) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"cpu_s": u.CPU.Seconds(), "peak_rss_bytes": u.PeakRSS})
 }
 
-// Start begins a life.
+// Start begins a life, when the one before is over.
 func (p *Proc) Start() error {
+	if p.Running() {
+		return fmt.Errorf("start %s: it runs already", p.Name)
+	}
 	out, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -122,9 +125,9 @@ func (p *Proc) Wait(ctx context.Context) error {
 	}
 }
 
-// Ended is nil if the last life ended with exit code 0, or if there was none.
+// Ended is nil if the last life ended with exit code 0, or has not ended, or if there was none.
 func (p *Proc) Ended() error {
-	if p.cmd == nil {
+	if p.cmd == nil || p.Running() {
 		return nil
 	}
 	p.over()

@@ -21,12 +21,13 @@ import (
 
 // Scenario is a pipeline at work, what is done to it, and what is to come of it.
 type Scenario struct {
-	Name   string `yaml:"name"`
-	What   string `yaml:"what"`   // is done, in words
-	Expect string `yaml:"expect"` // besides nothing missing, nothing doubled, order kept, counters that add up
-	CI     bool   `yaml:"ci"`     // of those that every change must pass
-	Steps  []Step `yaml:"steps"`
-	Shows  []Show `yaml:"shows"` // figures that must have risen, or the fault did not bite
+	Name   string   `yaml:"name"`
+	What   string   `yaml:"what"`   // is done, in words
+	Expect string   `yaml:"expect"` // besides nothing missing, nothing doubled, order kept, counters that add up
+	CI     bool     `yaml:"ci"`     // of those that every change must pass
+	Steps  []Step   `yaml:"steps"`
+	Shows  []Show   `yaml:"shows"` // figures that must have risen, or the fault did not bite
+	Never  []string `yaml:"never"` // figures that must not have risen
 
 	Long float64 `yaml:"long"` // Lengthen makes all times so many times as long
 	Calm bool    `yaml:"calm"` // no other scenario breaks anything while its lines are written
@@ -156,6 +157,9 @@ func (s *Scenario) check() error {
 	}
 	if s.Calm && s.shared() {
 		bad("it breaks what it wants to be calm")
+	}
+	if len(s.Never) > 0 && !s.Calm && !s.shared() {
+		bad("never is for one that is calm: else others may raise %s", strings.Join(s.Never, ", "))
 	}
 	if s.Long < 1 {
 		bad("long is %v: the long form is not shorter", s.Long)

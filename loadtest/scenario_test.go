@@ -68,6 +68,7 @@ func TestReadScenariosRefuses(t *testing.T) {
 	f(`[{name: a, what: w, expect: e, long: 0.5}]`, "long is 0.5")
 	f(`[{name: a, what: w, expect: e, calm: true, steps: [{do: cut, on: [indexer-es]}]}]`, "to be calm")
 	f(`[{name: a, what: w, expect: e, for: long}]`, "long")
+	f(`[{name: a, what: w, expect: e, never: [repeated_dc1]}]`, "never is for one that is calm")
 	f(`[{name: a, what: w, expect: e, shows: [latency_dc1 >= often]}]`, "not a number above 0")
 }
 
@@ -142,13 +143,13 @@ func TestShared(t *testing.T) {
 // A fault that did not bite, memory over the limit and a loss are problems.
 func TestJudge(t *testing.T) {
 	good := func() *Lived {
-		return &Lived{Lines: 5, Verdicts: map[string]*Verdict{"dc1": {}, "central": {Repeated: 3}, "elasticsearch": {}}, Latency: map[string]Latency{"dc1": {Max: 9 * time.Second}}, Usage: map[string]Usage{"indexer": {PeakRSS: 100 << 20}}}
+		return &Lived{Lines: 5, Verdicts: map[string]*Verdict{"dc1": {}, "central": {}, "elasticsearch": {}}, Latency: map[string]Latency{"dc1": {Max: 9 * time.Second}}, Usage: map[string]Usage{"indexer": {PeakRSS: 100 << 20}}}
 	}
 	f := func(change func(*Lived, *trial), want string) {
 		t.Helper()
 		s := DefaultScenario()
 		s.Shows = []Show{{Figure: "repeated_central"}, {Figure: "latency_dc1", Least: 8}}
-		tr, l, out := &trial{Scenario: &s, shown: Figures{}}, good(), &Outcome{Shown: Figures{}}
+		tr, l, out := &trial{Scenario: &s, shown: Figures{"repeated_central": 3}}, good(), &Outcome{Shown: Figures{}}
 		change(l, tr)
 		tr.judge(out, l)
 		out.Problems = append(out.Problems, out.Blunt...)
@@ -157,8 +158,10 @@ func TestJudge(t *testing.T) {
 		}
 	}
 	f(func(*Lived, *trial) {}, "")
-	f(func(l *Lived, _ *trial) { l.Verdicts["central"].Repeated = 0 }, "repeated_central is 0")
+	f(func(_ *Lived, tr *trial) { tr.shown["repeated_central"] = 0 }, "repeated_central is 0")
 	f(func(l *Lived, _ *trial) { l.Latency["dc1"] = Latency{Max: 7 * time.Second} }, "latency_dc1 >= 8 is 7")
+	f(func(_ *Lived, tr *trial) { tr.Never, tr.shown["repeated_dc1"] = []string{"repeated_dc1"}, 2 }, "repeated_dc1 is 2, and should not have risen")
+	f(func(_ *Lived, tr *trial) { tr.Never = []string{"repeated_dc1"} }, "")
 	f(func(l *Lived, _ *trial) { l.Usage["indexer"] = Usage{PeakRSS: 600 << 20} }, "indexer took 600 MiB")
 	f(func(l *Lived, _ *trial) { l.Losses = []string{"given up"} }, "given up")
 	f(func(l *Lived, _ *trial) { l.Verdicts["dc1"].Problems = []Problem{{"missing", 1, "one"}} }, "dc1: missing: one")
@@ -195,6 +198,9 @@ func TestProc(t *testing.T) {
 	}
 	if err := p.Start(); err != nil { // another life
 		t.Fatal(err)
+	}
+	if err := p.Start(); err == nil || p.Ended() != nil {
+		t.Errorf("started while it runs: %v, ended: %v", err, p.Ended())
 	}
 	p.Kill()
 	if p.Running() || p.Ended() == nil {
