@@ -183,30 +183,3 @@ func (k *KafkaWriter) Close() error {
 	}
 	return err
 }
-
-// ReadKafka hands every value of the topics to see, from the beginning and then as they come, until ctx
-// ends, which is no error. It reads committed records only. At is when a batch of values was
-// there; records is raised by their number, so that others know when it is quiet.
-func ReadKafka(ctx context.Context, brokers, topics []string, see func(value []byte, at time.Time), records *atomic.Int64) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(100*time.Millisecond), kgo.FetchMaxBytes(16<<20), kgo.MetadataMinAge(500*time.Millisecond), kgo.UnknownTopicRetries(-1),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 200 * time.Millisecond }))
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
-	for {
-		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil || fetches.IsClientClosed() {
-			return nil
-		}
-		at := time.Now()
-		for r := range fetches.RecordsAll() {
-			see(r.Value, at)
-		}
-		records.Add(int64(fetches.NumRecords()))
-		if len(fetches.Errors()) > 0 && fetches.NumRecords() == 0 { // a broker is away: the client tries again
-			sleep(ctx, 100*time.Millisecond)
-		}
-	}
-}

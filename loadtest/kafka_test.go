@@ -2,11 +2,12 @@ package loadtest
 
 import (
 	"context"
-	"sync/atomic"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // What KafkaWriter writes is read back whole, in order, at its places.
@@ -28,16 +29,60 @@ func TestKafkaWriterAndReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := NewVerifier(VerifyOptions{Run: 1, Places: true, Ordered: true})
-	var records atomic.Int64
+	var far Reading
 	err = ReadKafka(ctx, cluster.ListenAddrs(), []string{"logs"}, func(value []byte, at time.Time) {
 		if v.See(value, at); v.Distinct() == n {
 			cancel()
 		}
-	}, &records)
+	}, &far)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := v.Verdict(k.Ledger()); !got.OK() || got.Found != n || got.Latency.N != n {
+		t.Error(got)
+	}
+}
+
+// All is read to the end, also what comes behind the last line that is new.
+func TestReadAllToTheEnd(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	const n, again = 500, 5000
+	w := Workload{Seed: 1, Run: 1, Sources: 1, Start: time.Now(), Rate: 10_000}
+	k, err := NewKafkaWriter(ctx, cluster.ListenAddrs(), "logs", 3, "lz4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Generate(ctx, NewLines(w), Pace{Lines: n}, k, nil); err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("a"), kgo.DefaultProduceTopic("logs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	// In another partition, and the end of each is the mark of a transaction.
+	l := NewLines(w)
+	l.Next()
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	for range again {
+		cl.Produce(ctx, &kgo.Record{Partition: 2, Value: l.AppendText(nil)}, nil)
+	}
+	if err := errors.Join(cl.Flush(ctx), cl.EndTransaction(ctx, kgo.TryCommit)); err != nil {
+		t.Fatal(err)
+	}
+	v := NewVerifier(VerifyOptions{Run: 1, Repeats: true})
+	if err := ReadAll(ctx, cluster.ListenAddrs(), []string{"logs"}, v, v.See, n); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Verdict(k.Ledger()); got.Found != n || got.Doubled != again {
 		t.Error(got)
 	}
 }

@@ -37,7 +37,7 @@ type Live struct {
 	lines   *Lines
 	wrote   Generated
 	joints  map[string]*Verifier // dc1, central
-	records atomic.Int64
+	reading map[string]*Reading  // likewise
 	found   *found
 
 	cancel context.CancelFunc
@@ -122,7 +122,7 @@ var Roles = []string{"shipper", "aggregator", "indexer"}
 // Start starts the stages and the readers.
 func (l *Live) Start(ctx context.Context) error {
 	l.Workload.Run, l.Workload.Rate = uint32(time.Now().UnixNano()>>20), l.Pace.Rate
-	l.joints, l.Stages, l.found = map[string]*Verifier{}, map[string]*Stage{}, &found{}
+	l.joints, l.reading, l.Stages, l.found = map[string]*Verifier{}, map[string]*Reading{}, map[string]*Stage{}, &found{}
 	dir := filepath.Join(l.Site.Dir, l.Plan.Name)
 	if err := l.input(dir); err != nil {
 		return err
@@ -136,16 +136,13 @@ func (l *Live) Start(ctx context.Context) error {
 	}
 	ctx, l.cancel = context.WithCancel(ctx)
 	for i, at := range []string{"dc1", "central"} {
-		brokers := l.Site.DC1.Brokers
-		if at == "central" {
-			brokers = l.Site.Central.Brokers
-		}
+		brokers := l.brokers(at)
 		if err := CreateTopic(ctx, brokers, l.Plan.Topic(), max(1, l.Plan.Partitions)); err != nil {
 			return err
 		}
-		v := NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true, Ordered: true, Repeats: true})
-		l.joints[at] = v
-		l.wg.Go(func() { l.errs[i] = ReadKafka(ctx, brokers, []string{l.Plan.Topic()}, v.See, &l.records) })
+		v, far := NewVerifier(VerifyOptions{Run: l.Workload.Run, Places: true, Ordered: true, Repeats: true}), &Reading{}
+		l.joints[at], l.reading[at] = v, far
+		l.wg.Go(func() { l.errs[i] = ReadKafka(ctx, brokers, []string{l.Plan.Topic()}, v.See, far) })
 	}
 	if l.Site.ES != nil {
 		l.wg.Go(func() {
@@ -163,6 +160,14 @@ func (l *Live) Start(ctx context.Context) error {
 		l.Stages[role] = g
 	}
 	return l.ready(ctx)
+}
+
+// brokers are those of a joint.
+func (l *Live) brokers(at string) []string {
+	if at == "central" {
+		return l.Site.Central.Brokers
+	}
+	return l.Site.DC1.Brokers
 }
 
 func (l *Live) input(dir string) (err error) {
@@ -293,7 +298,10 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 		}
 		out.Usage[name] = g.Usage()
 	}
-	quiet(ctx, &l.records, func() bool { return true })
+	var unread error
+	for at, far := range l.reading { // nobody writes any more
+		unread = errors.Join(unread, far.toEnd(ctx, l.brokers(at), []string{l.Plan.Topic()}))
+	}
 	l.cancel()
 	l.wg.Wait()
 	for at, v := range l.joints {
@@ -311,7 +319,7 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 		out.Verdicts["elasticsearch"] = v.Verdict(ledger)
 		out.Latency["search"] = l.found.hist.Latency()
 	}
-	return out, errors.Join(l.errs[:]...)
+	return out, errors.Join(append(l.errs[:], unread)...)
 }
 
 // Close kills what still runs.

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -526,36 +524,6 @@ func (r *runner) floorProc(f Floor) *Proc {
 func (f Floor) Args() []string {
 	return []string{"--kind", f.Kind, "--client", f.Client, "--files", f.Files, "--from", f.From, "--to", f.To, "--in", f.In, "--out", f.Out,
 		"--partitions", fmt.Sprint(f.Partitions), "--compression", f.Compression, "--lines", fmt.Sprint(f.Lines), "--bulk-count", fmt.Sprint(f.BulkCount), "--bulk-bytes", fmt.Sprint(f.BulkBytes)}
-}
-
-// ReadAll reads topics until lines different ones were there and then nothing more came
-// for two seconds, so that what is doubled is seen as well.
-// See is v's, or one that calls it.
-func ReadAll(ctx context.Context, brokers, topics []string, v *Verifier, see func(value []byte, at time.Time), lines int64) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var records atomic.Int64
-	var wg sync.WaitGroup
-	var err error
-	wg.Go(func() { err = ReadKafka(ctx, brokers, topics, see, &records) })
-	quiet(ctx, &records, func() bool { return v.Distinct() >= lines })
-	cancel()
-	wg.Wait()
-	return err
-}
-
-// quiet returns once nothing has been counted for 2 s (done) or 15 s (not done).
-func quiet(ctx context.Context, records *atomic.Int64, done func() bool) {
-	last, since := int64(-1), time.Now()
-	for ctx.Err() == nil {
-		if n := records.Load(); n != last {
-			last, since = n, time.Now()
-		}
-		if limit := 2 * time.Second; done() && time.Since(since) > limit || time.Since(since) > 15*time.Second {
-			return
-		}
-		sleep(ctx, 50*time.Millisecond)
-	}
 }
 
 // eventually tries until it is nil or the time is over.
