@@ -43,6 +43,16 @@ type Group struct {
 	held  atomic.Int64 // bytes of all claims
 	share atomic.Int64 // of the buffer for one claim
 
+	unread unread         // partitions that cannot be read
+	asking sync.WaitGroup // questions that may hang until connections are cut
+	joined atomic.Bool    // there is a session
+
+	// Owned by run and what it calls, sessionHandler included.
+	hurried int         // sessions in a row that ended soon
+	began   time.Time   // of the session; zero: not yet
+	steady  *time.Timer // tells that the session has lasted; nil: no need yet
+	cause   error       // of the session's end
+
 	mu     sync.Mutex
 	claims map[*Claim]struct{}  // guarded by mu
 	client sarama.Client        // guarded by mu
@@ -55,6 +65,7 @@ type Group struct {
 func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
 	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}, said: map[string]time.Time{}}
 	g.log = c.log().With("group", o.Group)
+	g.unread = unread{g: g, at: map[place]*trouble{}}
 	if o.Group == "" || len(o.Topics) == 0 || o.Buffer <= 0 {
 		return nil, fmt.Errorf("consume from %s: group, topics and buffer must be given", c.Name)
 	}
@@ -135,7 +146,7 @@ func (g *Group) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.run(ctx, conf)
+		g.run(ctx, conf, d)
 	}()
 	select {
 	case <-done:
@@ -156,14 +167,16 @@ func (g *Group) Run(ctx context.Context) error {
 	return nil
 }
 
-func (g *Group) run(ctx context.Context, conf *sarama.Config) {
+func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
+	defer g.asking.Wait()
 	client, err := sarama.NewClient(g.cluster.Config.Brokers, conf) // connects when it is asked something
 	if err != nil {
 		g.fail("make a client", err)
 		return
 	}
 	defer client.Close()
-	member, err := sarama.NewConsumerGroupFromClient(g.opts.Group, client)
+	defer d.Close() // all is said; who still asks need not wait for an answer
+	member, err := sarama.NewConsumerGroupFromClient(g.opts.Group, &patient{Client: client, g: g, ctx: ctx, asked: map[place]*question{}})
 	if err != nil {
 		g.fail("make a consumer", err)
 		return
@@ -178,6 +191,7 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config) {
 	ticking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	helpers.Go(func() { g.tick(ticking) })
+	g.asking.Go(func() { g.survey(ticking) })
 	lister := newControl(g.cluster, conf)
 	defer lister.Close()
 	for failed := 0; ctx.Err() == nil; {
@@ -206,7 +220,12 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config) {
 	}
 }
 
+// soon is how long a session lasts at least that is not a failed try to have one.
+func (g *Group) soon() time.Duration { return g.waits.backoff.longest }
+
 // session consumes the topics until there are others, the session breaks or ctx ends.
+// One that breaks soon is an error, so that the pauses in between grow: each makes all
+// members of the group join anew.
 func (g *Group) session(ctx context.Context, topics []string, lister *control) error {
 	g.mu.Lock()
 	g.topics = topics
@@ -228,10 +247,24 @@ func (g *Group) session(ctx context.Context, topics []string, lister *control) e
 			}
 		}
 	})
+	g.began, g.cause = time.Time{}, context.Canceled
 	err := g.member.Consume(sctx, topics, (*sessionHandler)(g))
+	g.joined.Store(false)
+	wanted := sctx.Err() != nil
 	stop()
 	watch.Wait()
-	return err
+	if g.steady != nil {
+		g.steady.Stop()
+	}
+	switch {
+	case err != nil || g.began.IsZero() || wanted:
+		return err
+	case time.Since(g.began) < g.soon():
+		g.hurried++
+		return fmt.Errorf("the session ended soon: %w", g.cause)
+	}
+	g.hurried = 0
+	return nil
 }
 
 // list is the topics to consume that exist, sorted.
@@ -304,12 +337,15 @@ func (g *Group) offsets(topic string, partition int32) (start, committed int64, 
 	return start, block.Offset, nil
 }
 
-// tick publishes marks and figures, twice a second.
+// unasked is how long nobody has asked for a partition that could not be read, until
+// it is taken to be another member's. Sarama asks every 5 s.
+const unasked = 30 * time.Second
+
+// tick publishes marks and figures, twice a second. It never waits for a broker: marks
+// of all partitions would wait with it.
 func (g *Group) tick(ctx context.Context) {
 	fast := time.NewTicker(500 * time.Millisecond)
 	defer fast.Stop()
-	slow := time.NewTicker(g.waits.refresh)
-	defer slow.Stop()
 	held := g.cluster.registry().Gauge(groupHeld, g.cluster.Name, g.opts.Group)
 	for {
 		select {
@@ -318,12 +354,28 @@ func (g *Group) tick(ctx context.Context) {
 				c.look()
 			}
 			held.Set(float64(g.held.Load()))
-		case <-slow.C:
-			for _, c := range g.owned() {
-				c.survey()
-			}
+			g.unread.forget(time.Now().Add(-unasked))
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// survey asks for the ends of the logs that stand still, one after the other.
+func (g *Group) survey(ctx context.Context) {
+	slow := time.NewTicker(g.waits.refresh)
+	defer slow.Stop()
+	for {
+		select {
+		case <-slow.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, c := range g.owned() {
+			if ctx.Err() != nil {
+				return
+			}
+			c.survey()
 		}
 	}
 }
@@ -362,12 +414,12 @@ func (g *Group) say(text, kind string, args ...any) {
 
 // well tells that the cluster can be used.
 func (g *Group) well() {
-	if g.cluster.Health.OK() {
-		g.log.Info("consuming")
-	}
 	g.mu.Lock()
 	clear(g.said)
 	g.mu.Unlock()
+	if !g.unread.any() && g.cluster.Health.OK() {
+		g.log.Info("consuming")
+	}
 }
 
 func (g *Group) clientNow() sarama.Client {
@@ -447,14 +499,25 @@ func (g *Group) Status() any {
 // sessionHandler is the Group as sarama calls it.
 type sessionHandler Group
 
-// Setup tells that we are a member.
+// Setup tells that we are a member; after sessions that ended soon only if this one
+// lasts.
 func (h *sessionHandler) Setup(sarama.ConsumerGroupSession) error {
-	(*Group)(h).well()
+	g := (*Group)(h)
+	g.began = time.Now()
+	g.joined.Store(true)
+	if g.hurried > 0 {
+		g.steady = time.AfterFunc(g.soon(), g.well)
+		return nil
+	}
+	g.well()
 	return nil
 }
 
-// Cleanup has nothing to do: claims end by themselves.
-func (h *sessionHandler) Cleanup(sarama.ConsumerGroupSession) error { return nil }
+// Cleanup notes why the session ended. Claims end by themselves.
+func (h *sessionHandler) Cleanup(s sarama.ConsumerGroupSession) error {
+	(*Group)(h).cause = context.Cause(s.Context())
+	return nil
+}
 
 // ConsumeClaim runs one claim.
 func (h *sessionHandler) ConsumeClaim(s sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) error {

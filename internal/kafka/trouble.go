@@ -9,12 +9,13 @@ import (
 )
 
 // trouble is a topic whose records cannot be written now, a question that nobody
-// answers, or a topic of which nothing is known. It is logged when it begins, when its reason changes and when it ends, not
+// answers, a topic of which nothing is known, or a partition that cannot be read. It is logged when it begins, when its reason changes and when it ends, not
 // once per try.
 type trouble struct {
 	partitions int // of a topic, that are stuck
 	since      time.Time
-	text       string // what was logged last
+	seen       time.Time // last, of a partition that cannot be read
+	text       string    // what was logged last
 	err        error
 }
 

@@ -15,6 +15,7 @@ type wire struct {
 	// fate is asked for every request; it may be called from several goroutines.
 	mu   sync.Mutex
 	fate func(key int16) fate // guarded by mu; nil: all pass
+	sets int                  // how often fate was set; guarded by mu
 	down bool                 // guarded by mu; connections are refused
 	open map[*wireConn]bool   // guarded by mu
 }
@@ -27,6 +28,7 @@ const (
 	loseAnswer      // cut the connection after the broker has acted on it
 	mute            // the broker acts on it, its answer never comes, the connection stays
 	stall           // its answer comes late
+	hang            // neither its answer nor any later one of the connection comes, until other fates are set
 )
 
 // stalled is how late.
@@ -47,6 +49,13 @@ func (w *wire) set(f func(key int16) fate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fate = f
+	w.sets++
+}
+
+func (w *wire) age() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sets
 }
 
 // cut cuts all connections; while down, new ones are cut as well.
@@ -154,6 +163,10 @@ func (c *wireConn) Write(b []byte) (int, error) { // kfake writes an answer at o
 		return len(b), nil
 	case stall:
 		time.Sleep(stalled)
+	case hang:
+		for age := c.w.age(); c.w.age() == age; {
+			time.Sleep(stalled / 10)
+		}
 	}
 	return c.Conn.Write(b)
 }
