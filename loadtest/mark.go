@@ -37,13 +37,19 @@ func (m Mark) Append(dst []byte) []byte {
 
 // FindMark finds the first mark in a text.
 func FindMark(text []byte) (m Mark, ok bool) {
+	m, _, ok = cutMark(text)
+	return m, ok
+}
+
+// cutMark finds the first mark, and what stands behind it.
+func cutMark(text []byte) (m Mark, behind []byte, ok bool) {
 	for {
 		i := bytes.Index(text, []byte(markStart))
 		if i < 0 || len(text)-i < markLen {
-			return Mark{}, false
+			return Mark{}, nil, false
 		}
 		if m, ok := parseMark(text[i+len(markStart) : i+markLen]); ok {
-			return m, true
+			return m, text[i+markLen:], true
 		}
 		text = text[i+len(markStart):]
 	}

@@ -58,7 +58,8 @@ type arrivals struct {
 	doubled   int64
 	repeated  int64
 	disorder  int64
-	firstBad  [2]int64 // first doubled line, first line out of order
+	torn      int64
+	firstBad  [3]int64 // first doubled line, first line out of order, first torn one
 	noOffsets int64
 }
 
@@ -67,7 +68,7 @@ func NewVerifier(o VerifyOptions) *Verifier { return &Verifier{o: o} }
 
 // See counts an event, document or plain line that was found at a time.
 func (v *Verifier) See(value []byte, at time.Time) {
-	m, ok := FindMark(value)
+	m, behind, ok := cutMark(value)
 	if !ok {
 		v.odd(value)
 		return
@@ -76,12 +77,18 @@ func (v *Verifier) See(value []byte, at time.Time) {
 		v.foreign.Add(1)
 		return
 	}
-	a := v.source(m.Source)
+	a, whole := v.source(m.Source), sealed(behind)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if m.Seq > a.seen.top+maxGap {
 		v.odd(value)
 		return
+	}
+	if !whole {
+		if a.torn == 0 {
+			a.firstBad[2] = m.Seq
+		}
+		a.torn++
 	}
 	if !a.seen.add(m.Seq) {
 		if a.again(m.Seq, value, v.o.Repeats) {
@@ -223,6 +230,7 @@ type Verdict struct {
 	Repeated  int64     `json:"repeated"`  // found again under the same id, where that is allowed
 	Invented  int64     `json:"invented"`  // of this run, but never written
 	Disorder  int64     `json:"disorder"`  // came after a later line of the same source
+	Torn      int64     `json:"torn"`      // came with another text than was written
 	Misplaced int64     `json:"misplaced"` // sources whose offsets or sizes are not those written
 	Foreign   int64     `json:"foreign"`   // of another run: counted, and no fault
 	Unmarked  int64     `json:"unmarked"`  // without a mark: broken, or none of ours
@@ -232,7 +240,7 @@ type Verdict struct {
 
 // Problem names what is wrong.
 type Problem struct {
-	Kind   string `json:"kind"` // missing, doubled, invented, disorder, misplaced, unmarked, counters
+	Kind   string `json:"kind"` // missing, doubled, invented, disorder, torn, misplaced, unmarked, counters
 	Source int    `json:"source"`
 	Text   string `json:"text"`
 }
@@ -315,6 +323,7 @@ func (v *Verifier) judge(out *Verdict, n int, w Written, a *arrivals) {
 	out.Doubled += a.doubled
 	out.Repeated += a.repeated
 	out.Disorder += a.disorder
+	out.Torn += a.torn
 	if missing > 0 {
 		var at []string
 		for _, s := range spans {
@@ -330,6 +339,9 @@ func (v *Verifier) judge(out *Verdict, n int, w Written, a *arrivals) {
 	}
 	if a.disorder > 0 {
 		out.problem("disorder", n, "%d lines, the first with sequence %d", a.disorder, a.firstBad[1])
+	}
+	if a.torn > 0 {
+		out.problem("torn", n, "%d lines came with another text than was written, the first with sequence %d", a.torn, a.firstBad[2])
 	}
 	if v.o.Places && missing == 0 && invented == 0 && (a.places != w.Places || a.bytes != w.Bytes) {
 		out.Misplaced++

@@ -11,10 +11,12 @@ import (
 	"github.com/sluicelog/sluice/schemas"
 )
 
+const said = ` said "log":{ and more`
+
 // event is line seq of a source as the shipper sends it.
 func event(source int, seq, offset, size int64) []byte {
 	m := Mark{Run: 1, Source: source, Seq: seq, Time: testStart.UnixMicro()}
-	text := append(m.Append([]byte("INFO ")), " said \"log\":{ and more"...)
+	text := appendSeal(append(m.Append([]byte("INFO ")), said...), []byte(said))
 	id := schemas.NewPlace(fmt.Sprint(source), "", "").Line(offset).Add(text).ID(testStart)
 	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: testStart, Message: schemas.AppendString(nil, text), Stream: "stdout", Offset: offset, Size: size},
 		schemas.NewTail(&schemas.Source{Host: "h", Path: "/log"}))
@@ -80,6 +82,7 @@ func TestVerifierCatches(t *testing.T) {
 	}
 	f(all, "no ids", noIDs, "", "")
 	f(all, "double ten without ids", func(e [][]byte) [][]byte { return again(noIDs(e)) }, "doubled", "10 lines, the first with sequence 50")
+	f(all, "tear one", func(e [][]byte) [][]byte { e[5] = bytes.Replace(e[5], []byte(" and more"), nil, 1); return e }, "torn", "1 lines came with another text than was written, the first with sequence 5")
 	f(all, "wrong offset", func(e [][]byte) [][]byte { e[5] = event(1, 5, 351, 70); return e }, "misplaced", "not those written")
 	f(all, "wrong size", func(e [][]byte) [][]byte { e[5] = event(1, 5, 350, 71); return e }, "misplaced", "21001 of 21000")
 	f(all, "invent one", func(e [][]byte) [][]byte { return append(e, event(1, 300, 0, 70)) }, "invented", "1 lines that were never written, up to sequence 300")
@@ -116,6 +119,25 @@ func TestSeen(t *testing.T) {
 	}
 }
 
+func BenchmarkSealed(b *testing.B) {
+	l := NewLines(Workload{Seed: 1, Sources: 8, Start: testStart, Rate: 70_000})
+	var behind [][]byte
+	sum := 0
+	for range 1000 {
+		l.Next()
+		_, text, _ := cutMark(schemas.AppendString(nil, l.AppendText(nil)))
+		behind = append(behind, text)
+		sum += len(text)
+	}
+	b.SetBytes(int64(sum / len(behind)))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if text := behind[i%len(behind)]; !sealed(text) {
+			b.Fatalf("%s", text)
+		}
+	}
+}
+
 func BenchmarkVerifier(b *testing.B) {
 	v := NewVerifier(VerifyOptions{Run: 1, Places: true, Ordered: true})
 	e := event(0, 0, 1<<20, 700)
@@ -126,5 +148,42 @@ func BenchmarkVerifier(b *testing.B) {
 	for i := range b.N {
 		appendHex(e[:at], uint64(i), 10)
 		v.See(e, now)
+	}
+}
+
+// A line of each format is whole as text and in an event, and is torn when the end of it is
+// lost, when a piece of it is, or when two of them are swapped.
+func TestVerifierFindsTornLines(t *testing.T) {
+	l := NewLines(Workload{Seed: 1, Run: 1, Sources: 8, Start: testStart, Rate: 1000, HugeOf: 10})
+	v, huge := NewVerifier(VerifyOptions{Run: 1}), 0
+	for range 1000 {
+		a := v.source(l.Next().Source)
+		text := l.AppendText(nil)
+		f := func(what string, text []byte, want int64) {
+			t.Helper()
+			in := schemas.AppendEvent(nil, &schemas.Line{Time: testStart, Message: schemas.AppendString(nil, text)}, schemas.NewTail(&schemas.Source{Host: "h"}))
+			for _, value := range [][]byte{text, in, schemas.AppendString(nil, in)} {
+				before := a.torn
+				if v.See(value, time.Time{}); a.torn-before != want {
+					t.Fatalf("%s: torn %d, want %d: %s", what, 1-want, want, value)
+				}
+			}
+		}
+		f("whole", text, 0)
+		seal := bytes.LastIndexByte(text, '~')
+		f("cut", text[:seal], 1)
+		f("cut in its seal", text[:seal+2], 1)
+		mark := bytes.Index(text, []byte(markStart)) + markLen
+		f("a letter lost", slices.Concat(text[:mark], text[mark+1:]), 1)
+		if len(text) <= 3*dockerCut {
+			continue
+		}
+		huge++
+		piece := func(i int) []byte { return text[i*dockerCut : min((i+1)*dockerCut, len(text))] }
+		f("the second piece lost", slices.Concat(piece(0), text[2*dockerCut:]), 1)
+		f("two pieces swapped", slices.Concat(piece(0), piece(2), piece(1), text[3*dockerCut:]), 1)
+	}
+	if huge < 20 {
+		t.Errorf("%d huge lines", huge)
 	}
 }

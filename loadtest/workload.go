@@ -68,7 +68,8 @@ const (
 	kinds
 )
 
-// plate is a line around its time and its mark: before, time, between, mark, after.
+// plate is a line around its time and its mark: before, time, between, mark, after, which
+// holds the seal.
 // Each part is there twice: as text and as Docker writes it inside a JSON string.
 type plate struct {
 	form         form
@@ -238,14 +239,15 @@ func newPlate(k kind, i, size int, rnd *rand.Rand) plate {
 		p.form = formKlog
 		p.raw = [3]string{level[:1], fmt.Sprintf(" %7d reconciler.go:%d] ", rnd.IntN(1e6), rnd.IntN(900)), " "}
 	}
-	fill := prose(rnd, size-len(p.raw[0])-len(p.raw[1])-len(p.raw[2])-markLen-p.form.len())
+	fill := prose(rnd, size-len(p.raw[0])-len(p.raw[1])-len(p.raw[2])-markLen-sealLen-p.form.len())
+	seal := func(text string) string { return string(appendSeal([]byte(text), []byte(text))) }
 	switch k {
 	case jsonApp: // inside its message
-		p.raw[2] = " " + strings.ReplaceAll(fill, `"`, `\"`) + p.raw[2]
+		p.raw[2] = seal(" "+strings.ReplaceAll(fill, `"`, `\"`)) + p.raw[2]
 	case nginx:
-		p.raw[2] += strings.ReplaceAll(fill, `"`, "%22") + `"`
+		p.raw[2] = seal(p.raw[2]+strings.ReplaceAll(fill, `"`, "%22")) + `"`
 	default:
-		p.raw[2] += fill
+		p.raw[2] = seal(p.raw[2] + fill)
 	}
 	for i, s := range p.raw {
 		p.escaped[i] = dockerEscape(s)
