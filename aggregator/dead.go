@@ -54,9 +54,8 @@ type letter struct {
 // more of them than records were in flight.
 type morgue struct {
 	*relay
-	topic   string
-	wake    chan struct{} // holds one; there is something in queue, or a claim has ended
-	ensured bool          // topic was created if missing; owned by run
+	topic string
+	wake  chan struct{} // holds one; there is something in queue, or a claim has ended
 
 	mu    sync.Mutex
 	queue []*letter // to be sent
@@ -145,13 +144,7 @@ func (m *morgue) sweep() {
 
 // send appends the letter, whole or in parts; done is told of each.
 func (m *morgue) send(ctx context.Context, l *letter) {
-	if !m.ensured { // where brokers create no topics by themselves
-		if err := kafka.EnsureTopic(ctx, m.target, m.topic, 0, 0); err != nil && ctx.Err() == nil {
-			m.log.Warn("dead-letter topic not created", "error", err)
-		}
-		m.ensured = true
-	}
-	n, err := m.out.Partitions(ctx, m.topic)
+	n, err := m.out.Ensure(ctx, m.topic)
 	if err == nil {
 		records := l.records()
 		m.mu.Lock()

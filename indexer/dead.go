@@ -43,7 +43,6 @@ type deadLetters struct {
 	output   string
 	log      *slog.Logger
 	fig      *figures
-	cluster  *kafka.Cluster
 	producer *kafka.Producer
 	retry    time.Duration // before a letter that the topic does not take is tried again
 
@@ -75,7 +74,7 @@ type deadBytes struct {
 }
 
 func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, retry time.Duration, log *slog.Logger, fig *figures) (*deadLetters, error) {
-	d := &deadLetters{topic: topic, output: output, log: log, fig: fig, cluster: cluster, retry: retry, wake: make(chan struct{}, 1)}
+	d := &deadLetters{topic: topic, output: output, log: log, fig: fig, retry: retry, wake: make(chan struct{}, 1)}
 	o.Done = d.done
 	var err error
 	if d.producer, err = kafka.NewProducer(ctx, cluster, o); err != nil {
@@ -107,18 +106,11 @@ func (d *deadLetters) put(b *deadBytes) {
 // was too large, else after a pause, for ever, until somebody mends the topic. Its
 // offsets are not committed.
 func (d *deadLetters) run(ctx context.Context) {
-	made := false
 	for {
 		select {
 		case <-d.wake:
 		case <-ctx.Done():
 			return
-		}
-		if !made {
-			made = true
-			if err := kafka.EnsureTopic(ctx, d.cluster, d.topic, 0, 0); err != nil && ctx.Err() == nil {
-				d.log.Error("the dead-letter topic cannot be made; unless the brokers make it, events that belong there are not committed", "topic", d.topic, "error", err)
-			}
 		}
 		d.mu.Lock()
 		queue := d.queue
@@ -158,7 +150,7 @@ func (d *deadLetters) send(ctx context.Context, b *deadBytes) error {
 		}
 		return d.send(ctx, &deadBytes{letter: b.letter, from: mid, to: b.to})
 	}
-	parts, err := d.producer.Partitions(ctx, d.topic)
+	parts, err := d.producer.Ensure(ctx, d.topic)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -237,13 +238,38 @@ const ensureTime = 30 * time.Second
 // EnsureTopic creates a topic if it is missing and waits until each of its
 // partitions has a leader. It leaves one that exists as it is. Zero partitions or
 // replicas mean the cluster's defaults. It tries for half a minute, or until ctx ends,
-// also while it is not allowed to, which is logged: brokers may make the topic by
-// themselves after that. Only a name that no topic can have is an error at once.
+// also while it is not allowed to, which is logged. Only a name that no topic can have
+// is an error at once.
 func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
 	ctx, cancel := context.WithTimeout(ctx, ensureTime)
 	defer cancel()
+	return ensureTopic(ctx, c, topic, partitions, replication)
+}
+
+// Ensure is Partitions of a topic that is created with the cluster's defaults if it is
+// missing. It tries that until the topic is there, whoever makes it: it may be allowed
+// later, and brokers may make a topic that is asked for.
+func (p *Producer) Ensure(ctx context.Context, topic string) (int32, error) {
+	if t := (*p.topics.Load())[topic]; t != nil && t.count.Load() > 0 {
+		return t.count.Load(), nil
+	}
+	making, stop := context.WithCancel(ctx)
+	var maker sync.WaitGroup
+	defer maker.Wait()
+	defer stop()
+	maker.Go(func() {
+		if err := ensureTopic(making, p.cluster, topic, 0, 0); err != nil && making.Err() == nil {
+			p.cluster.log().Error("cannot create topic", "topic", topic, "error", err)
+		}
+	})
+	return p.Partitions(ctx, topic)
+}
+
+// ensureTopic is EnsureTopic until ctx ends, which also cuts a request under way.
+func ensureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
 	d := newDialer(ctx, c.waits())
 	defer d.Close()
+	defer context.AfterFunc(ctx, d.Close)()
 	conf, err := c.sarama(d)
 	if err != nil {
 		return err

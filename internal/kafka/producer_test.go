@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -365,6 +366,71 @@ func TestEnsureTopic(t *testing.T) {
 	if err := EnsureTopic(ctx, c, "never", 1, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a topic that is never allowed: %v, want %v", err, context.DeadlineExceeded)
 	}
+}
+
+// A topic that is waited for and may not be created is there as soon as creating it is
+// allowed, or somebody else makes it.
+func TestTopicAllowedLater(t *testing.T) {
+	for name, allow := range map[string]bool{"allowed": true, "made": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k := fake(t, kfake.NumBrokers(2), kfake.DefaultNumPartitions(3))
+			c, said := clusterAt(t, k.ListenAddrs()...), &spoken{}
+			c.Log = slog.New(slog.NewTextHandler(said, nil))
+			h := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+			p := newTestProducer(t, c, produceOptions(), nil)
+			got := make(chan int32)
+			go func() {
+				n, _ := p.Ensure(t.Context(), "dead")
+				got <- n
+			}()
+			eventually(t, "some tries", func() bool { return h.Hits() > 3 })
+			if n := strings.Count(strings.Join(said.take(), "\n"), "cannot create topic"); n != 1 {
+				t.Errorf("told %d times, want once", n)
+			}
+			if allow {
+				h.Remove()
+			} else if err := k.CreateTopic("dead", 3, nil); err != nil {
+				t.Fatal(err)
+			}
+			if n := <-got; n != 3 {
+				t.Errorf("partitions = %d, want 3", n)
+			}
+			asked := h.Hits()
+			if n, err := p.Ensure(t.Context(), "dead"); n != 3 || err != nil || h.Hits() != asked {
+				t.Errorf("once more = %d, %v, want 3 without asking", n, err)
+			}
+		})
+	}
+}
+
+// Who waits for a topic can stop at once, also while a broker is silent.
+func TestTopicOfSilentBroker(t *testing.T) {
+	t.Parallel()
+	c := clusterAt(t, newDeaf(t))
+	c.timing.answer = time.Minute
+	p := newTestProducer(t, c, produceOptions(), nil)
+	f := func(ensure func(context.Context) error) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if err := ensure(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 5*time.Second {
+			t.Errorf("%v after %v, want %v", err, time.Since(began), context.DeadlineExceeded)
+		}
+	}
+	f(func(ctx context.Context) error { return EnsureTopic(ctx, c, "dead", 1, 1) })
+	f(func(ctx context.Context) error { _, err := p.Ensure(ctx, "dead"); return err })
+}
+
+// newDeaf is an address where connections are taken and nothing is ever said.
+func newDeaf(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
 }
 
 // growTopic gives a topic more partitions.
