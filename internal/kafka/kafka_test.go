@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -188,9 +189,12 @@ func scan(t testing.TB, addrs []string, topic string, each func(*kgo.Record), o 
 		rt.Topic, rt.Partitions = topic, []kmsg.ListOffsetsRequestTopicPartition{rp}
 		req := kmsg.NewPtrListOffsetsRequest()
 		req.ReplicaID, req.Topics = -1, []kmsg.ListOffsetsRequestTopic{rt}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		resp, err := req.RequestWith(ctx, cl)
 		cancel()
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%s/%d: nobody says where it ends", topic, p)
+		}
 		if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
 			break // no such partition
 		}
@@ -199,11 +203,11 @@ func scan(t testing.TB, addrs []string, topic string, each func(*kgo.Record), o 
 		}
 	}
 	for len(end) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		fs := cl.PollFetches(ctx)
 		cancel()
 		if fs.NumRecords() == 0 {
-			t.Fatalf("%s: nothing to read for ten seconds, want up to %v", topic, end)
+			t.Fatalf("%s: nothing to read for a minute, want up to %v", topic, end)
 		}
 		fs.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {

@@ -220,7 +220,7 @@ func TestRealSecuredKafka(t *testing.T) {
 		got := stored(t, k.Brokers, "anew")
 		for i := range int32(2) {
 			from := 1500 - int64(len(got[i]))
-			if from < acked[i]-100 || from > 600 {
+			if from < acked[i]-100 || from > 1000 {
 				t.Errorf("partition %d holds the last %d of 1500, of which %d were acknowledged before", i, len(got[i]), acked[i])
 			}
 			for j, r := range got[i] {

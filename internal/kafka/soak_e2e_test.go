@@ -185,7 +185,7 @@ func TestRealSoak(t *testing.T) {
 				if i > steps*9/10 { // the last records wait until each node was broken once
 					select {
 					case <-once:
-					case <-time.After(2 * time.Second):
+					case <-time.After(10 * time.Second):
 					}
 				}
 			}
