@@ -251,8 +251,23 @@ func (t *trial) playAlone(ctx context.Context) error {
 	for name, n := range t.site.Front.did.figures() {
 		t.shown[name] = n - before[name]
 	}
-	t.show(ctx)
+	if err == nil {
+		_ = eventually(ctx, 30*time.Second, func() error { // a request that was broken may yet be tried again
+			t.show(ctx)
+			return t.due()
+		})
+	}
 	return err
+}
+
+// due is an error if a counter that is to show has not risen. What the lines tell comes last.
+func (t *trial) due() error {
+	for _, show := range t.Shows {
+		if strings.HasPrefix(show.Figure, "sluice_") && !show.bites(t.shown[show.Figure]) {
+			return fmt.Errorf("%s is %.4g", show, t.shown[show.Figure])
+		}
+	}
+	return nil
 }
 
 // show takes the figures that have risen since the start of the play.

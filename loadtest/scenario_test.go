@@ -170,6 +170,22 @@ func TestJudge(t *testing.T) {
 	f(func(_ *Lived, tr *trial) { tr.problems = []string{"stop: late"} }, "stop: late")
 }
 
+// Only counters of stages are waited for: all else is there, or comes with the verdict.
+func TestDue(t *testing.T) {
+	f := func(want bool, n float64, shows ...Show) {
+		t.Helper()
+		tr := &trial{Scenario: &Scenario{Shows: shows}, shown: Figures{"sluice_x_total": n}}
+		if err := tr.due(); (err != nil) != want {
+			t.Errorf("%q with %v: %v", shows, n, err)
+		}
+	}
+	f(false, 0)
+	f(false, 0, Show{Figure: "dropped"}, Show{"latency_dc1", 8})
+	f(true, 0, Show{Figure: "dropped"}, Show{Figure: "sluice_x_total"})
+	f(false, 1, Show{Figure: "sluice_x_total"})
+	f(true, 1, Show{"sluice_x_total", 2})
+}
+
 func TestProc(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	p := &Proc{Name: "burn", Argv: []string{"/bin/sh", "-c", `trap 'exit 3' TERM; i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo hello; while :; do sleep 0.01; done`}, Log: log}
