@@ -10,16 +10,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// What KafkaWriter writes is read back whole, in order, at its places.
-func TestKafkaWriterAndReader(t *testing.T) {
+// oneBroker is a cluster of one node, in this process.
+func oneBroker(t *testing.T) []string {
+	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cluster.Close()
+	t.Cleanup(cluster.Close)
+	return cluster.ListenAddrs()
+}
+
+// What KafkaWriter writes is read back whole, in order, at its places.
+func TestKafkaWriterAndReader(t *testing.T) {
+	brokers := oneBroker(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	k, err := NewKafkaWriter(ctx, cluster.ListenAddrs(), "logs", 3, "lz4")
+	k, err := NewKafkaWriter(ctx, brokers, "logs", 3, "lz4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +37,7 @@ func TestKafkaWriterAndReader(t *testing.T) {
 	}
 	v := NewVerifier(VerifyOptions{Run: 1, Places: true, Ordered: true})
 	var far Reading
-	err = ReadKafka(ctx, cluster.ListenAddrs(), []string{"logs"}, func(value []byte, at time.Time) {
+	err = ReadKafka(ctx, brokers, []string{"logs"}, func(value []byte, at time.Time) {
 		if v.See(value, at); v.Distinct() == n {
 			cancel()
 		}
@@ -45,23 +52,19 @@ func TestKafkaWriterAndReader(t *testing.T) {
 
 // All is read to the end, also what comes behind the last line that is new.
 func TestReadAllToTheEnd(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cluster.Close()
+	brokers := oneBroker(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	const n, again = 500, 5000
 	w := Workload{Seed: 1, Run: 1, Sources: 1, Start: time.Now(), Rate: 10_000}
-	k, err := NewKafkaWriter(ctx, cluster.ListenAddrs(), "logs", 3, "lz4")
+	k, err := NewKafkaWriter(ctx, brokers, "logs", 3, "lz4")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Generate(ctx, NewLines(w), Pace{Lines: n}, k, nil); err != nil {
 		t.Fatal(err)
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("a"), kgo.DefaultProduceTopic("logs"))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID("a"), kgo.DefaultProduceTopic("logs"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func TestReadAllToTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := NewVerifier(VerifyOptions{Run: 1, Repeats: true})
-	if err := ReadAll(ctx, cluster.ListenAddrs(), []string{"logs"}, v, v.See, n); err != nil {
+	if err := ReadAll(ctx, brokers, []string{"logs"}, v, v.See, n); err != nil {
 		t.Fatal(err)
 	}
 	if got := v.Verdict(k.Ledger()); got.Found != n || got.Doubled != again {

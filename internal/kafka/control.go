@@ -250,8 +250,8 @@ func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32
 // missing. It tries that until the topic is there, whoever makes it: it may be allowed
 // later, and brokers may make a topic that is asked for.
 func (p *Producer) Ensure(ctx context.Context, topic string) (int32, error) {
-	if t := (*p.topics.Load())[topic]; t != nil && t.count.Load() > 0 {
-		return t.count.Load(), nil
+	if n := p.topic(topic).count.Load(); n > 0 {
+		return n, nil
 	}
 	making, stop := context.WithCancel(ctx)
 	var maker sync.WaitGroup

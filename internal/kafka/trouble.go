@@ -9,8 +9,8 @@ import (
 )
 
 // trouble is a topic whose records cannot be written now, a question that nobody
-// answers, a topic of which nothing is known, or a partition that cannot be read. It is logged when it begins, when its reason changes and when it ends, not
-// once per try.
+// answers, a topic of which nothing is known, or a partition that cannot be read. It is
+// logged when it begins, when its reason changes and when it ends, not once per try.
 type trouble struct {
 	partitions int // of a topic, that are stuck
 	since      time.Time
