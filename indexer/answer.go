@@ -96,7 +96,10 @@ func readItems(r io.Reader, items []item, judge func(i int, v verdict, why *refu
 		io.Copy(io.Discard, in) // so that the connection can be used again
 		return nil
 	}
-	if err := skipTo(in, `"items":[`); err != nil {
+	head = bytes.Clone(head)
+	if err := skipTo(in, `"items":[`); errors.Is(err, io.EOF) {
+		return fmt.Errorf(`no "items":[ in an answer that starts with %q: the server is not Elasticsearch or one that does as it does, check the hosts of the output`, head)
+	} else if err != nil {
 		return err
 	}
 	var s scanner
@@ -143,12 +146,12 @@ func readItem(s *scanner, object []byte) (status int, why refusal) {
 	return status, why
 }
 
-// skipTo reads up to and with a text.
+// skipTo reads up to and with a text; io.EOF: there is no such text.
 func skipTo(in *bufio.Reader, what string) error {
 	for n := 0; n < len(what); {
 		c, err := in.ReadByte()
 		if err != nil {
-			return fmt.Errorf("no %s: %w", what, noEOF(err))
+			return err
 		}
 		switch {
 		case c == what[n]:

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/schemas"
@@ -60,7 +60,7 @@ type setup struct {
 	output *config.Output
 	beside []config.Output // on the same cluster, the output included
 	out    io.Writer
-	client *elasticsearch.Client
+	client *elastictransport.Client
 }
 
 func (s *setup) run(ctx context.Context) error {

@@ -9,13 +9,15 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"github.com/klauspost/compress/gzip"
 
@@ -35,7 +37,7 @@ type target struct {
 	log    *slog.Logger
 	fig    *figures
 	health *admin.Dependency
-	client *elasticsearch.Client
+	client *elastictransport.Client
 	dead   *deadLetters
 	limit  *limiter
 	ctx    context.Context // ends when nothing more is to be sent
@@ -86,9 +88,10 @@ func newTarget(ctx context.Context, o *config.Output, log *slog.Logger, fig *fig
 	return t, nil
 }
 
-// newClient makes the client of a cluster. It does not connect, and never retries by
-// itself: what is sent again, and when, is decided by item.
-func newClient(c *config.Elasticsearch, conns int) (*elasticsearch.Client, error) {
+// newClient makes the client of a cluster. It does not connect, does not ask which
+// product answers (Elasticsearch, OpenSearch and others that know _bulk will do), and
+// never retries by itself: what is sent again, and when, is decided by item.
+func newClient(c *config.Elasticsearch, conns int) (*elastictransport.Client, error) {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -105,10 +108,24 @@ func newClient(c *config.Elasticsearch, conns int) (*elasticsearch.Client, error
 		}
 		transport.TLSClientConfig = conf
 	}
-	client, err := elasticsearch.NewClient(elasticsearch.Config{
-		Addresses: c.Hosts, Username: c.Username, Password: c.Password.Reveal(), APIKey: c.APIKey.Reveal(),
-		DisableRetry: true, Transport: bodyTransport{transport},
-	})
+	options := []elastictransport.Option{
+		elastictransport.WithTransport(bodyTransport{transport}), elastictransport.WithDisableRetry(), elastictransport.WithUserAgent("sluice"),
+	}
+	urls := make([]*url.URL, len(c.Hosts))
+	for i, host := range c.Hosts {
+		var err error
+		if urls[i], err = url.Parse(strings.TrimRight(host, "/")); err != nil {
+			return nil, fmt.Errorf("elasticsearch client: host %d is no URL", i+1) // which may hold a password
+		}
+	}
+	options = append(options, elastictransport.WithURLs(urls...))
+	switch key, user := c.APIKey.Reveal(), c.Username; {
+	case key != "":
+		options = append(options, elastictransport.WithAPIKey(key))
+	case user != "":
+		options = append(options, elastictransport.WithBasicAuth(user, c.Password.Reveal()))
+	}
+	client, err := elastictransport.NewClient(options...)
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
@@ -164,11 +181,7 @@ func (t *target) greet(ctx context.Context) {
 func (t *target) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
-	if err != nil {
-		return err
-	}
-	res, err := t.client.Perform(req)
+	res, err := esapi.InfoRequest{}.Do(ctx, t.client)
 	if err != nil {
 		return err
 	}
@@ -251,7 +264,7 @@ func (t *target) post(ctx context.Context, b *bulk, lo, hi int, judge func(i int
 		if status == http.StatusOK {
 			err = readItems(res.Body, b.items[lo:hi], func(i int, v verdict, w *refusal) { judge(lo+i, v, w) })
 			if err != nil {
-				why = &refusal{reason: "read the answer: " + err.Error()}
+				why = &refusal{reason: "read the answer to _bulk: " + err.Error()}
 			}
 		} else {
 			why = readRefusal(status, res.Body)

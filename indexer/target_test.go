@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 	"github.com/sluicelog/sluice/internal/kafka"
 )
 
-// Credentials, certificate authority, headers and compression as configured.
+// Credentials, certificate authority, headers and compression as configured; the
+// server need not say that it is Elasticsearch.
 func TestRequestAsConfigured(t *testing.T) {
 	var got http.Header
 	var query string
@@ -23,7 +25,6 @@ func TestRequestAsConfigured(t *testing.T) {
 		got, query = r.Header.Clone(), r.URL.RawQuery
 		got.Set("Length", time.Duration(r.ContentLength).String())
 		io.Copy(io.Discard, r.Body)
-		w.Header().Set("X-Elastic-Product", "Elasticsearch")
 		io.WriteString(w, `{"errors":false,"items":[]}`)
 	}))
 	defer es.Close()
@@ -62,12 +63,33 @@ func TestRequestAsConfigured(t *testing.T) {
 	f(func(c *config.Elasticsearch) { c.Compression = 0 }, "Content-Encoding", "")
 }
 
+// A server that answers _bulk with something else stores nothing, whatever its status.
+func TestWrongServer(t *testing.T) {
+	es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, "<html>It works!</html>")
+	}))
+	defer es.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	out := newBareOutput(t, ctx, (&world{}).output("online", es.URL))
+	c := out.bareClaim(&place{})
+	out.take(ctx, c, []kafka.Record{{Value: line("x")}})
+	(&world{t: t}).until("a refusal", func() bool { return out.target.trouble.Load() != nil })
+	if got := *out.target.trouble.Load(); !strings.Contains(got, `starts with "<html>It works!`) || !strings.Contains(got, "check the hosts of the output") {
+		t.Errorf("trouble %s", got)
+	}
+	if c.open.Load() != 1 {
+		t.Error("an event was finished that nobody has stored")
+	}
+	cancel()
+	out.target.flushes.Wait()
+}
+
 // An indexer without events finds out whether Elasticsearch is there.
 func TestIdleTargetIsReady(t *testing.T) {
 	tries := 0
 	es := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tries++
-		w.Header().Set("X-Elastic-Product", "Elasticsearch")
 		w.WriteHeader([]int{503, 401, 403}[min(tries, 3)-1])
 	}))
 	defer es.Close()

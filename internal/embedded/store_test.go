@@ -7,13 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/elastic/go-elasticsearch/v8"
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 )
 
@@ -35,16 +36,39 @@ func startTestStore(t testing.TB, o StoreOptions) *Store {
 }
 
 // es is the client that the indexer uses.
-func es(t testing.TB, s *Store) *elasticsearch.Client {
+func es(t testing.TB, s *Store) *esapi.API {
 	t.Helper()
-	c, err := elasticsearch.NewClient(elasticsearch.Config{
-		Addresses: []string{s.URL()}, CompressRequestBody: true, DisableRetry: true,
-		Transport: &http.Transport{DisableKeepAlives: true},
-	})
+	c, err := newAPI(s, elastictransport.WithCompression(), elastictransport.WithDisableRetry(), elastictransport.WithTransport(&http.Transport{DisableKeepAlives: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// newAPI is the API of go-elasticsearch; s says which product it is, as the clients of
+// others ask.
+func newAPI(s *Store, options ...elastictransport.Option) (*esapi.API, error) {
+	u, err := url.Parse(s.URL())
+	if err != nil {
+		return nil, err
+	}
+	c, err := elastictransport.NewClient(append(options, elastictransport.WithURLs(u), elastictransport.WithInterceptors(productCheck))...)
+	if err != nil {
+		return nil, err
+	}
+	return esapi.New(c), nil
+}
+
+// productCheck refuses an answer that does not say that it is Elasticsearch's, as
+// go-elasticsearch does.
+func productCheck(next elastictransport.RoundTripFunc) elastictransport.RoundTripFunc {
+	return func(r *http.Request) (*http.Response, error) {
+		res, err := next(r)
+		if err == nil && res.Header.Get(productHeader) != "Elasticsearch" {
+			return nil, fmt.Errorf("%s %s: %s is %q", r.Method, r.URL.Path, productHeader, res.Header.Get(productHeader))
+		}
+		return res, err
+	}
 }
 
 func decode[T any](t testing.TB, r *esapi.Response, err error) (status int, v T) {
@@ -663,7 +687,7 @@ func storeChild(dir string) error {
 	if err != nil {
 		return err
 	}
-	c, err := elasticsearch.NewClient(elasticsearch.Config{Addresses: []string{s.URL()}})
+	c, err := newAPI(s)
 	if err != nil {
 		return err
 	}
