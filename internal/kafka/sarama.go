@@ -14,6 +14,7 @@ import (
 	gometrics "github.com/rcrowley/go-metrics"
 
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/tlsconf"
 )
 
 // protocol is the newest protocol spoken. Requests are narrowed to what each broker
@@ -101,8 +102,8 @@ type dialer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	reach  func(ctx context.Context, network, addr string) (net.Conn, error)
-	answer time.Duration // for a handshake
-	tls    tlsFor        // nil: none; set before the first connection
+	answer time.Duration   // for a handshake
+	tls    *tlsconf.Client // nil: none; set before the first connection
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // open ones
@@ -156,7 +157,7 @@ func (d *dialer) handshake(c net.Conn, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, err := d.tls(host)
+	conf, err := d.tls.For(host)
 	if err != nil {
 		return nil, fmt.Errorf("TLS with %s: %w", addr, err)
 	}

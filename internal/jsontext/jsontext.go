@@ -1,0 +1,210 @@
+// Package jsontext reads and writes the insides of JSON strings: what is between the
+// quotes, still escaped. Nothing in it allocates but what a slice that is appended to
+// lacks, and all of it may be used by any number of goroutines.
+//
+//	{"message":"say \"hi\"\n", ...
+//	            ^^^^^^^^^^^^ inside; End is the index of the quote after it
+//
+// Three functions find that quote and differ in what they check: Scan the most, for
+// bytes that may be torn; End what JSON asks for; Quote nothing, for what sluice wrote.
+package jsontext
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// Eight bytes are looked at together.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// special has the high bit set of each byte of w that is below 0x20, a quote or a
+// backslash (Mycroft's test). Only the lowest mark is exact, as borrows run upwards.
+func special(w uint64) uint64 {
+	quote, slash := w^ones*'"', w^ones*'\\'
+	return ((w-ones*0x20)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+}
+
+// foreign is special, and marks what is not ASCII as well.
+func foreign(w uint64) uint64 { return special(w) | w&highs }
+
+// Scan is the index of the quote that ends the string whose inside starts at b[0], and
+// where its last escape starts (-1: it has none). The index is -1 if there is no such
+// quote or the inside is not legal JSON in UTF-8.
+func Scan(b []byte) (end, lastEscape int) {
+	lastEscape = -1
+	for i := 0; ; {
+		for i+8 <= len(b) {
+			if m := foreign(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			return -1, lastEscape
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i, lastEscape
+		case c == '\\':
+			n := EscapeLen(b[i:])
+			if n == 0 {
+				return -1, lastEscape
+			}
+			lastEscape = i
+			i += n
+		case c < 0x20:
+			return -1, lastEscape
+		case c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				return -1, lastEscape
+			}
+			i += n
+		default:
+			i++
+		}
+	}
+}
+
+// End is the index of the quote that ends the string whose inside starts at b[from], or
+// -1 if there is none or the inside is not legal: it has a control character or an
+// unknown escape. It does not ask whether the inside is UTF-8.
+func End(b []byte, from int) int {
+	for i := from; ; {
+		for i+8 <= len(b) {
+			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) / 8
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		if i >= len(b) || b[i] < 0x20 {
+			return -1
+		}
+		if b[i] == '"' {
+			return i
+		}
+		n := EscapeLen(b[i:])
+		if n == 0 {
+			return -1
+		}
+		i += n
+	}
+}
+
+// Quote is the index of the first quote in b that no backslash escapes, or -1: the end
+// of a string whose inside starts at b[0] and is known to be legal.
+func Quote(b []byte) int {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return -1
+		}
+		i += n
+		k := i
+		for k > 0 && b[k-1] == '\\' {
+			k--
+		}
+		if (i-k)%2 == 0 {
+			return i
+		}
+	}
+}
+
+// Plain reports whether text may be the inside of a string as it is: it is UTF-8 and
+// nothing in it has to be escaped.
+func Plain(b []byte) bool {
+	for i := 0; i < len(b); {
+		if i+8 <= len(b) {
+			m := foreign(binary.LittleEndian.Uint64(b[i:]))
+			if m == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(m) / 8
+		}
+		switch c := b[i]; {
+		case c < 0x20, c == '"', c == '\\':
+			return false
+		case c >= utf8.RuneSelf:
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				return false
+			}
+			i += n
+		default:
+			i++
+		}
+	}
+	return true
+}
+
+// EscapeLen is the length of the escape that b starts with: 2, or 6 for \u and its four
+// hex digits (a surrogate pair is two escapes). It is 0 if that is no escape of JSON.
+func EscapeLen(b []byte) int {
+	if len(b) < 2 || b[0] != '\\' {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if len(b) >= 6 && isHex(b[2]) && isHex(b[3]) && isHex(b[4]) && isHex(b[5]) {
+			return 6
+		}
+	}
+	return 0
+}
+
+func isDigit(c byte) bool { return c-'0' < 10 }
+
+func isHex(c byte) bool { return isDigit(c) || (c|0x20)-'a' < 6 }
+
+// Cut is the longest n <= limit at which the inside of a string may be cut: in no
+// escape, surrogate pair or rune. It is 0 only if limit is too small for what is at the
+// start.
+func Cut(in []byte, limit int) int {
+	if len(in) <= limit {
+		return len(in)
+	}
+	n := CutRunes(in, limit)
+	// The last backslash that could start an escape reaching over n.
+	if p := bytes.LastIndexByte(in[max(0, n-5):n], '\\'); p >= 0 {
+		p += max(0, n-5)
+		k := p
+		for k > 0 && in[k-1] == '\\' {
+			k--
+		}
+		if (p-k)%2 == 0 && p+max(1, EscapeLen(in[p:])) > n {
+			n = p
+		}
+	}
+	if n >= 6 && in[n-6] == '\\' && in[n-5] == 'u' && in[n-4]|0x20 == 'd' && bytes.IndexByte([]byte("89abAB"), in[n-3]) >= 0 {
+		n -= 6
+	}
+	return n
+}
+
+// CutRunes is the longest n <= limit at which text may be cut without cutting a rune;
+// limit itself where the bytes are not UTF-8. It is above 0 if limit is at least
+// utf8.UTFMax.
+func CutRunes(b []byte, limit int) int {
+	if len(b) <= limit {
+		return len(b)
+	}
+	for n := limit; n >= 0 && n > limit-utf8.UTFMax; n-- {
+		if utf8.RuneStart(b[n]) {
+			return n
+		}
+	}
+	return limit
+}
