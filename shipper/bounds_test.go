@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // workBench is a tailer that is stepped by hand.
@@ -20,7 +21,7 @@ func workBench(t *testing.T) (*tailer, *source) {
 	tl, f := bench(false)
 	tl.cfg, tl.log = &config.Shipper{ReadBudget: 64 * config.KiB}, slog.New(slog.NewTextHandler(io.Discard, nil))
 	tl.sender, tl.store = newSender(nil, "logs", "host", 1, tl.m), newStorer(nil, tl.m)
-	tl.files, tl.buf = map[devino]*file{}, make([]byte, markerLen+readSize)
+	tl.files, tl.buf = map[disk.ID]*file{}, make([]byte, markerLen+readSize)
 	return tl, f.src
 }
 
@@ -29,7 +30,7 @@ func openBench(t *testing.T, tl *tailer, like *source, path string) *file {
 	t.Helper()
 	s := newSource(kindFile, path, path, "host1")
 	s.n, s.tail, s.tailLen = like.n, like.tail, like.tailLen
-	fd, st, err := openFile(path)
+	fd, st, err := disk.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestEventsOfAPartitionThatWaitsKeepNoOthersInMemory(t *testing.T) {
 	for i := range files {
 		s := newSource(kindFile, "x", "x", "host1")
 		s.n, s.tail, s.tailLen = like.n, like.tail, like.tailLen
-		files[i] = newFile(s, -1, stat{}, "x", position{}, 0)
+		files[i] = newFile(s, -1, disk.Stat{}, "x", position{}, 0)
 	}
 	line := []byte(strings.Repeat("x", 999) + "\n")
 	var waiting [][]byte

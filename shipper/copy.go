@@ -1,6 +1,10 @@
 package shipper
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+)
 
 // copytruncate, as logrotate does it, copies app.log to app.log.1 and then cuts it:
 //
@@ -23,13 +27,13 @@ func mayCopy(f, live *file) bool {
 // same so far, it is still being made, or all of it was read; then the poll looks again.
 // It returns what f is replaced by.
 func (t *tailer) compare(f *file) *file {
-	st, err := statOpen(f.fd)
+	st, err := disk.StatOpen(f.fd)
 	if err != nil {
 		t.trouble(f, err)
 		return f
 	}
-	if st.size != f.size {
-		f.size, f.grew = st.size, t.now
+	if st.Size != f.size {
+		f.size, f.grew = st.Size, t.now
 	}
 	o := f.like
 	p := o.proof()
@@ -43,7 +47,7 @@ func (t *tailer) compare(f *file) *file {
 		f.same = 0
 		if (p.At == 0 || f.size < p.At) && f.isLike(o) {
 			f.same = f.size
-			if st.links > 0 && t.now.Sub(f.grew) < quiet {
+			if st.Links > 0 && t.now.Sub(f.grew) < quiet {
 				return f
 			}
 		}
@@ -85,7 +89,7 @@ func (s *source) adopted(of generation) bool {
 
 // adopt has f read from a position on as the generation that it is a copy of, once that
 // is on disk.
-func (t *tailer) adopt(f *file, st stat, of generation, from int64) *file {
+func (t *tailer) adopt(f *file, st disk.Stat, of generation, from int64) *file {
 	at := f.at
 	at.Of, at.Offset = &of, from
 	g := newFile(f.src, f.fd, st, f.path, at, -1)
@@ -112,8 +116,8 @@ func (t *tailer) copied(f *file) (more bool) {
 			c = t.files[c.id]
 		}
 		if c.at.Of != nil && *c.at.Of == f.at.generation() && c.fd >= 0 {
-			st, err := statOpen(c.fd)
-			more = more || err == nil && st.size > f.read
+			st, err := disk.StatOpen(c.fd)
+			more = more || err == nil && st.Size > f.read
 		}
 	}
 	return more

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 func (s *site) content(name string) string {
@@ -237,9 +238,9 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 // Where it cannot be known that a file is younger, its lines rather come twice than not
 // at all.
 func TestCopiesWithoutBirthTimesAreReadAsFilesOfTheirOwn(t *testing.T) {
-	ask := askBirth
-	askBirth = 0
-	t.Cleanup(func() { askBirth = ask })
+	ask := disk.AskBirth
+	disk.AskBirth = 0
+	t.Cleanup(func() { disk.AskBirth = ask })
 	s := newSiteAlone(t).plain()
 	s.append("web.log", lines("a", 0, 20))
 	s.start()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/test/e2e/workload"
 )
 
@@ -269,7 +270,7 @@ func bench(docker bool) (*tailer, *file) {
 	s := newSource(kindDocker, "c", "/var/lib/docker/containers/c/c-json.log", "host1")
 	s.docker, s.n = docker, &t.kinds[0]
 	s.describe(schemas.Source{Path: s.path, ContainerID: fakeID(1), ContainerName: "mesos-6f2a1c34", Image: "registry/order:1.2.3", TaskID: "order.prod.6f2a1c34", AppID: "/prod/order", ServiceName: "order", Host: "host1", Labels: map[string]string{"tier": "gold"}}, "dc1", "host")
-	return t, newFile(s, -1, stat{}, s.path, position{}, 0)
+	return t, newFile(s, -1, disk.Stat{}, s.path, position{}, 0)
 }
 
 func benchFeed(b *testing.B, docker bool, data []byte, n int) {

@@ -1,6 +1,10 @@
 package shipper
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"github.com/sluicelog/sluice/shipper/inotify"
+)
 
 // directory is watched for names that come and go.
 type directory struct {
@@ -16,7 +20,7 @@ func (t *tailer) watchDir(s *source) {
 	path := filepath.Dir(s.path)
 	d := t.dirOf[path]
 	if d == nil {
-		wd, err := t.watch.dir(path, comesGoes)
+		wd, err := t.watch.Dir(path, inotify.ComesGoes)
 		if err != nil {
 			return // the poll finds out
 		}
@@ -40,7 +44,7 @@ func (t *tailer) unwatch(s *source) {
 		delete(t.dirOf, path)
 		if t.dirs[d.wd] == d {
 			delete(t.dirs, d.wd)
-			t.watch.remove(d.wd)
+			t.watch.Remove(d.wd)
 		}
 	}
 }
@@ -48,27 +52,27 @@ func (t *tailer) unwatch(s *source) {
 // wake acts on what inotify saw.
 func (t *tailer) wake() {
 	var lost bool
-	t.events, lost = t.watch.take(t.events[:0])
+	t.events, lost = t.watch.Take(t.events[:0])
 	for _, e := range t.events {
-		if f := t.armed[e.wd]; f != nil {
-			delete(t.armed, e.wd)
-			if f.watch == e.wd {
+		if f := t.armed[e.WD]; f != nil {
+			delete(t.armed, e.WD)
+			if f.watch == e.WD {
 				f.watch = 0
 				t.enqueue(f)
 			}
 			continue
 		}
-		d := t.dirs[e.wd]
+		d := t.dirs[e.WD]
 		if d == nil {
 			continue
 		}
-		if e.gone {
+		if e.Gone {
 			delete(t.dirs, d.wd)
 			delete(t.dirOf, d.path)
 			continue
 		}
-		s := d.sources[e.name]
-		if base, ok := numbered(e.name); s == nil && ok {
+		s := d.sources[e.Name]
+		if base, ok := numbered(e.Name); s == nil && ok {
 			s = d.sources[base]
 		}
 		if s != nil {

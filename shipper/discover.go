@@ -9,12 +9,14 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // candidate is a file found under a name of a source.
 type candidate struct {
 	path string
-	stat stat
+	stat disk.Stat
 }
 
 // discover finds the files of a source, rotated ones first, and opens those it does not
@@ -75,8 +77,8 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 
 // follow is the file of a candidate; nil if it is another source's, or cannot be opened.
 func (t *tailer) follow(s *source, c candidate, live *file) (f *file, opened bool) {
-	f = t.files[c.stat.devino]
-	if f != nil && f.key != c.stat.key() { // the inode is another file's now
+	f = t.files[c.stat.ID]
+	if f != nil && f.key != c.stat.Key() { // the inode is another file's now
 		if f.fd >= 0 {
 			return nil, false // cannot be while we hold it; look again
 		}
@@ -84,8 +86,8 @@ func (t *tailer) follow(s *source, c candidate, live *file) (f *file, opened boo
 		f = nil
 	}
 	if f != nil {
-		f.path, f.seen, f.size = c.path, t.now, c.stat.size
-		if f.fd < 0 && c.stat.size != f.end {
+		f.path, f.seen, f.size = c.path, t.now, c.stat.Size
+		if f.fd < 0 && c.stat.Size != f.end {
 			t.reopen(f)
 		}
 	} else {
@@ -108,11 +110,11 @@ func (t *tailer) candidates(s *source) ([]candidate, error) {
 	var out []candidate
 	gz := 0
 	look := func(path string) error {
-		st, err := statPath(path)
+		st, err := disk.StatPath(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && st.regular && !matchAny(s.exclude, path) {
+		if err == nil && st.Regular && !matchAny(s.exclude, path) {
 			out = append(out, candidate{path, st})
 		}
 		return err
@@ -167,21 +169,21 @@ func exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is
 // open begins to follow the file under path, where its record says, where the live file
 // stood of which it is a copy, or from its start.
 func (t *tailer) open(s *source, path string, live *file) *file {
-	fd, st, err := openFile(path)
+	fd, st, err := disk.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.sourceTrouble(s, err)
 		}
 		return nil
 	}
-	if known := t.files[st.devino]; known != nil { // moved here since it was looked for
+	if known := t.files[st.ID]; known != nil { // moved here since it was looked for
 		t.closer.close(fd)
 		return nil
 	}
 	return t.opened(s, fd, st, path, live)
 }
 
-func (t *tailer) opened(s *source, fd int, st stat, path string, live *file) *file {
+func (t *tailer) opened(s *source, fd int, st disk.Stat, path string, live *file) *file {
 	s.problem, s.opened, t.noFD = "", true, false
 	t.m.opened.Inc()
 	t.nFD++
@@ -200,20 +202,20 @@ func (t *tailer) opened(s *source, fd int, st stat, path string, live *file) *fi
 }
 
 // resumeFile takes the file up where its record says, or as one that has none yet.
-func (t *tailer) resumeFile(s *source, fd int, st stat, path string) *file {
-	at, ok := t.resume[st.key()]
+func (t *tailer) resumeFile(s *source, fd int, st disk.Stat, path string) *file {
+	at, ok := t.resume[st.Key()]
 	if !ok {
-		at = position{Path: path, Dev: st.dev, Ino: st.ino, Birth: st.birth, Seen: t.now.UnixNano()}
+		at = position{Path: path, Dev: st.Dev, Ino: st.Ino, Birth: st.Birth, Seen: t.now.UnixNano()}
 		f := newFile(s, fd, st, path, at, -1)
-		f.durable = st.birth != 0 // else its generation is the moment we saw it, to be stored first
+		f.durable = st.Birth != 0 // else its generation is the moment we saw it, to be stored first
 		return f
 	}
-	delete(t.resume, st.key())
-	at.Path, at.Dev = path, st.dev
+	delete(t.resume, st.Key())
+	at.Path, at.Dev = path, st.Dev
 	f := newFile(s, fd, st, path, at, at.Offset)
 	if err := f.load(); errors.Is(err, io.ErrUnexpectedEOF) || err == nil && marker(f.before[:f.prior]) != at.Marker {
 		t.m.truncated.Inc()
-		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", at.Offset, "size", st.size)
+		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", at.Offset, "size", st.Size)
 		return newFile(s, fd, st, path, at.cut(proof{at.generation(), at.Offset, at.Marker, at.Offset}), -1)
 	}
 	f.durable = true
@@ -222,12 +224,12 @@ func (t *tailer) resumeFile(s *source, fd int, st stat, path string) *file {
 
 // reopen takes up a closed file that has grown.
 func (t *tailer) reopen(f *file) {
-	fd, st, err := openFile(f.path)
+	fd, st, err := disk.Open(f.path)
 	if err != nil {
 		t.sourceTrouble(f.src, err)
 		return
 	}
-	if st.key() != f.key || st.devino != f.id {
+	if st.Key() != f.key || st.ID != f.id {
 		t.closer.close(fd)
 		return
 	}
@@ -238,7 +240,7 @@ func (t *tailer) reopen(f *file) {
 // close gives the descriptor back.
 func (t *tailer) close(f *file) {
 	if f.watch != 0 {
-		t.watch.remove(f.watch)
+		t.watch.Remove(f.watch)
 		delete(t.armed, f.watch)
 		f.watch = 0
 	}
@@ -258,16 +260,16 @@ func (t *tailer) changed(s *source) bool {
 	if s.path == "" || s.live == nil {
 		return s.path != ""
 	}
-	st, err := statPath(s.path)
-	if err != nil || st.devino != s.live.id || st.key() != s.live.key {
+	st, err := disk.StatPath(s.path)
+	if err != nil || st.ID != s.live.id || st.Key() != s.live.key {
 		return true
 	}
 	f := s.live
-	f.size, f.seen = st.size, t.now
-	return f.fd < 0 && st.size != f.end
+	f.size, f.seen = st.Size, t.now
+	return f.fd < 0 && st.Size != f.end
 }
 
 func (t *tailer) vanished(s *source) bool {
-	_, err := statPath(s.path)
+	_, err := disk.StatPath(s.path)
 	return errors.Is(err, fs.ErrNotExist)
 }

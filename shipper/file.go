@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // file is one generation of one file: the same inode from its birth, or from its last
 // truncation, on. The tailer owns all but what mu guards.
 type file struct {
 	src  *source
-	id   devino
+	id   disk.ID
 	key  string // of its record
 	path string // where it was last seen
 	at   position
@@ -55,10 +56,10 @@ type file struct {
 }
 
 // newFile takes up an open file at a position; the position says the generation.
-func newFile(s *source, fd int, st stat, path string, at position, stored int64) *file {
+func newFile(s *source, fd int, st disk.Stat, path string, at position, stored int64) *file {
 	f := &file{
-		src: s, id: st.devino, key: st.key(), path: path, at: at,
-		fd: fd, read: at.Offset, size: st.size, committed: at.Offset, stored: stored,
+		src: s, id: st.ID, key: st.Key(), path: path, at: at,
+		fd: fd, read: at.Offset, size: st.Size, committed: at.Offset, stored: stored,
 	}
 	g := at.generation()
 	f.idTime = time.Unix(0, g.Since)
@@ -105,7 +106,7 @@ func (f *file) load() (err error) {
 // untouched tells whether the bytes before f.read are still those that were read.
 func (f *file) untouched() bool {
 	var b [markerLen]byte
-	k, err := pread(f.fd, b[:f.prior], f.read-int64(f.prior))
+	k, err := disk.Pread(f.fd, b[:f.prior], f.read-int64(f.prior))
 	return err == nil && string(b[:k]) == string(f.before[:f.prior])
 }
 
@@ -169,7 +170,7 @@ func (f *file) status() fileStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return fileStatus{
-		Path: f.path, Inode: strconv.FormatUint(f.id.ino, 10), Offset: f.committed, Read: f.read, Size: f.size,
+		Path: f.path, Inode: strconv.FormatUint(f.id.Ino, 10), Offset: f.committed, Read: f.read, Size: f.size,
 		Lag: f.lag(), Open: f.fd >= 0, Deleted: !f.deleted.IsZero(), Error: f.problem,
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/inotify"
 )
 
 // lookout opens the logs of new containers as soon as they are there, whatever daemon
@@ -25,7 +28,7 @@ type lookout struct {
 	ready chan struct{} // cap 1: there is something to take
 	pause time.Duration // until a root that was deleted is looked for again
 
-	watch     *watcher
+	watch     *inotify.Watcher
 	rootWatch int32
 	waits     map[int32]string // containers without a log yet, by watch; owned by run
 
@@ -39,19 +42,19 @@ const noWatch = int32(-1)
 type sighting struct {
 	id, path string
 	fd       int
-	stat     stat
+	stat     disk.Stat
 	what     *inspected // nil: dockerd's files cannot be read
 }
 
 // newLookout notices what comes below root from now on.
 func newLookout(root string, judge func(string, string, *facts) *inspected, log *slog.Logger) (*lookout, error) {
-	w, err := newWatcher()
+	w, err := inotify.New()
 	if err != nil {
 		return nil, err
 	}
 	l := &lookout{root: root, judge: judge, log: log, ready: make(chan struct{}, 1), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
-	if l.rootWatch, err = w.dir(root, comes); err != nil {
-		w.close()
+	if l.rootWatch, err = w.Dir(root, inotify.Comes); err != nil {
+		w.Close()
 		return nil, fmt.Errorf("watch %s: %w", root, err)
 	}
 	return l, nil
@@ -60,13 +63,13 @@ func newLookout(root string, judge func(string, string, *facts) *inspected, log 
 // run ends with ctx. late: containers may have come before the watch, unseen.
 func (l *lookout) run(ctx context.Context, late bool) {
 	var fetching sync.WaitGroup
-	fetching.Go(l.watch.run)
+	fetching.Go(l.watch.Run)
 	defer fetching.Wait()
-	defer l.watch.close()
+	defer l.watch.Close()
 	if late {
 		l.give(l.look(nil, true))
 	}
-	var events []watchEvent
+	var events []inotify.Event
 	var again <-chan time.Time // root is away, to be watched again
 	for {
 		select {
@@ -74,7 +77,7 @@ func (l *lookout) run(ctx context.Context, late bool) {
 			return
 		case <-again:
 			var err error
-			if l.rootWatch, err = l.watch.dir(l.root, comes); err != nil {
+			if l.rootWatch, err = l.watch.Dir(l.root, inotify.Comes); err != nil {
 				l.rootWatch, again = noWatch, time.After(l.pause)
 				continue
 			}
@@ -82,10 +85,10 @@ func (l *lookout) run(ctx context.Context, late bool) {
 			l.log.Info("the directory of containers is there again", "path", l.root)
 			l.give(l.look(nil, true))
 			continue
-		case <-l.watch.ready:
+		case <-l.watch.Ready:
 		}
 		var lost bool
-		if events, lost = l.watch.take(events[:0]); lost {
+		if events, lost = l.watch.Take(events[:0]); lost {
 			l.log.Warn("inotify lost events, looking at every container", "path", l.root)
 		}
 		l.give(l.look(events, lost))
@@ -114,11 +117,11 @@ func (l *lookout) give(opened []sighting) {
 }
 
 // look opens the logs that events tell of, or all.
-func (l *lookout) look(events []watchEvent, every bool) (opened []sighting) {
+func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 	try := func(id string) bool {
 		s := sighting{id: id, path: l.path(id)}
 		var err error
-		s.fd, s.stat, err = openFile(s.path)
+		s.fd, s.stat, err = disk.Open(s.path)
 		if err == nil {
 			opened = append(opened, s)
 		}
@@ -127,29 +130,29 @@ func (l *lookout) look(events []watchEvent, every bool) (opened []sighting) {
 	came := func(wd int32, id string) {
 		if try(id) {
 			delete(l.waits, wd)
-			l.watch.remove(wd)
+			l.watch.Remove(wd)
 		}
 	}
 	there := func(id string) {
 		if !containerID(id) || try(id) {
 			return
 		}
-		if wd, err := l.watch.dir(filepath.Join(l.root, id), comes); err == nil { // else it is gone, or found once Docker has told of it
+		if wd, err := l.watch.Dir(filepath.Join(l.root, id), inotify.Comes); err == nil { // else it is gone, or found once Docker has told of it
 			l.waits[wd] = id
 			came(wd, id)
 		}
 	}
 	for _, e := range events {
-		id, waits := l.waits[e.wd]
+		id, waits := l.waits[e.WD]
 		switch {
-		case e.wd == l.rootWatch && e.gone:
+		case e.WD == l.rootWatch && e.Gone:
 			l.rootWatch = noWatch
-		case e.wd == l.rootWatch:
-			there(e.name)
-		case e.gone:
-			delete(l.waits, e.wd)
-		case waits && e.name == logName(id):
-			came(e.wd, id)
+		case e.WD == l.rootWatch:
+			there(e.Name)
+		case e.Gone:
+			delete(l.waits, e.WD)
+		case waits && e.Name == logName(id):
+			came(e.WD, id)
 		}
 	}
 	if every {

@@ -14,6 +14,7 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 func testDaemon(t *testing.T, cfg config.Docker, out chan target) *daemon {
@@ -52,7 +53,7 @@ func TestLogsOfNewContainersAreOpenBeforeDockerTells(t *testing.T) {
 			t.Fatalf("found %+v, want %s", found, id)
 		}
 		var b [2]byte
-		if n, err := pread(found[0].fd, b[:], 0); n != 1 || err != nil {
+		if n, err := disk.Pread(found[0].fd, b[:], 0); n != 1 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
 		newCloser().close(found[0].fd)

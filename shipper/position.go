@@ -13,6 +13,8 @@ import (
 	"github.com/zeebo/xxh3"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // position is what is remembered of a file: up to where its lines are acknowledged, and
@@ -73,20 +75,11 @@ func marker(b []byte) uint64 { return xxh3.Hash(b) }
 // io.ErrUnexpectedEOF if the file ends before off.
 func preceding(fd int, b *[markerLen]byte, off int64) (n int, err error) {
 	want := int(min(off, markerLen))
-	n, err = pread(fd, b[:want], off-int64(want))
+	n, err = disk.Pread(fd, b[:want], off-int64(want))
 	if err == nil && n < want {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
-}
-
-// key is the name of a file's record. With a birth time the device is left out: its
-// number may change when the host starts.
-func (s stat) key() string {
-	if s.birth != 0 {
-		return fmt.Sprintf("%d-%d", s.ino, s.birth)
-	}
-	return fmt.Sprintf("%d:%d", s.dev, s.ino)
 }
 
 // record is one change of the store: a nil value deletes the key.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // step reads once from f and reports whether there may be more.
@@ -13,7 +14,7 @@ func (t *tailer) step(f *file) (more bool) {
 		return false
 	}
 	younger := f.src.after(f)
-	n, err := pread(f.fd, t.buf, f.read-int64(f.prior))
+	n, err := disk.Pread(f.fd, t.buf, f.read-int64(f.prior))
 	if err != nil {
 		t.m.readErrs.Inc()
 		t.trouble(f, err)
@@ -48,7 +49,7 @@ func (t *tailer) atEnd(f *file, younger bool) (again bool) {
 		f.recheck = false
 		return false
 	}
-	wd, err := t.watch.arm(f.fd)
+	wd, err := t.watch.Arm(f.fd)
 	if err != nil {
 		if !t.noWatch {
 			t.noWatch = true
@@ -194,7 +195,7 @@ func (t *tailer) textLine(f *file, raw []byte, n int, offset int64, fl flags) {
 // truncated begins a new generation of f: what stands before the offset is not what was
 // read there, or nothing does.
 func (t *tailer) truncated(f *file) {
-	st, err := statOpen(f.fd)
+	st, err := disk.StatOpen(f.fd)
 	if err != nil {
 		t.trouble(f, err)
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 func TestRotationThreeTimesWithinOnePollLosesNothing(t *testing.T) {
@@ -172,7 +173,7 @@ func TestReusedInodeIsAnotherFile(t *testing.T) {
 	s.stop()
 	reused := false
 	for i := 2; i < 6; i++ { // ext4 gives the inode to the next file at once
-		old, err := statPath(s.path("a.log"))
+		old, err := disk.StatPath(s.path("a.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,11 +181,11 @@ func TestReusedInodeIsAnotherFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.append("a.log", "same text\n")
-		now, err := statPath(s.path("a.log"))
+		now, err := disk.StatPath(s.path("a.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		reused = reused || now.ino == old.ino
+		reused = reused || now.Ino == old.Ino
 		s.start()
 		s.wait(i)
 		s.positionsDone()
@@ -274,9 +275,9 @@ func TestRotatedJSONFilesKeepTheirPartialLine(t *testing.T) {
 // Without birth times the moment a file was first seen stands in; it is on disk before
 // the first line is sent, so a crash right after does not change ids.
 func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
-	ask := askBirth
-	askBirth = 0
-	t.Cleanup(func() { askBirth = ask })
+	ask := disk.AskBirth
+	disk.AskBirth = 0
+	t.Cleanup(func() { disk.AskBirth = ask })
 	s := newSiteAlone(t).plain()
 	s.cfg.Shipper.StoreEvery = config.Duration(time.Hour)
 	s.append("web.log", lines("a", 0, 20))

@@ -3,6 +3,8 @@ package shipper
 import (
 	"slices"
 	"time"
+
+	"github.com/sluicelog/sluice/shipper/disk"
 )
 
 // lookAt reads what grew of a source's files and closes what is finished.
@@ -14,9 +16,9 @@ func (t *tailer) lookAt(s *source) {
 		}
 		if f.fd >= 0 {
 			if f != s.live {
-				if st, err := statOpen(f.fd); err == nil {
-					f.size = st.size
-					if st.links == 0 && f.deleted.IsZero() {
+				if st, err := disk.StatOpen(f.fd); err == nil {
+					f.size = st.Size
+					if st.Links == 0 && f.deleted.IsZero() {
 						f.deleted = t.now
 					}
 				}
@@ -131,7 +133,7 @@ func (t *tailer) sweep() {
 		if t.now.Sub(time.Unix(p.Stored, 0)) < forget {
 			continue
 		}
-		if st, err := statPath(p.Path); err == nil && st.key() == key {
+		if st, err := disk.StatPath(p.Path); err == nil && st.Key() == key {
 			continue
 		}
 		gone = append(gone, record{bucket: bucketFiles, key: key})

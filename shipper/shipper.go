@@ -20,6 +20,7 @@ import (
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/shipper/inotify"
 )
 
 // Run ships until ctx ends; then it stops reading, waits for what is under way within
@@ -51,7 +52,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 		log.Error("positions cannot be read, all files are sent again from their start under the same ids", "moved_to", path+".bad", "err", broken)
 	}
 
-	w, werr := newWatcher()
+	w, werr := inotify.New()
 	if werr != nil {
 		log.Warn("no inotify, files are looked at by the poll alone", "err", werr)
 	}
@@ -61,7 +62,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}, kafka.ProducerOptions{Produce: cfg.Shipper.Produce, Done: out.done})
 	if err != nil {
 		if w != nil {
-			w.close()
+			w.Close()
 		}
 		return err
 	}
@@ -76,7 +77,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	sources, err := t.sourcesOf(ctx, cfg, log, m, st)
 	if err != nil {
 		if w != nil {
-			w.close()
+			w.Close()
 		}
 		return errors.Join(err, p.Close())
 	}
@@ -85,7 +86,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 		running.Go(func() { run(ctx) })
 	}
 	if w != nil {
-		running.Go(w.run)
+		running.Go(w.Run)
 	}
 	for range closers {
 		running.Go(t.closer.run)
@@ -97,7 +98,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	// Stopping: nothing is read any more; what Kafka has been given is waited for.
 	log.Info("shipper stops", "in_flight_bytes", p.InFlight())
 	if w != nil {
-		w.close()
+		w.Close()
 	}
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()

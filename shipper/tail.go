@@ -8,6 +8,8 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/inotify"
 )
 
 const (
@@ -34,7 +36,7 @@ type tailer struct {
 	m        *meters
 	maxLine  int
 
-	watch    *watcher // nil: only the poll
+	watch    *inotify.Watcher // nil: only the poll
 	targets  chan target
 	rescan   chan struct{} // cap 1: asks for the globs to be expanded
 	sender   *sender
@@ -42,7 +44,7 @@ type tailer struct {
 	statuses chan chan any
 
 	sources   map[string]*source
-	files     map[devino]*file    // all files that are followed, open or not
+	files     map[disk.ID]*file   // all files that are followed, open or not
 	resume    map[string]position // records of files not found yet
 	dirs      map[int32]*directory
 	dirOf     map[string]*directory
@@ -65,7 +67,7 @@ type tailer struct {
 	ahead    int // about what the events of the bytes at hand will take
 	buf      []byte
 	scratch  []byte
-	events   []watchEvent
+	events   []inotify.Event
 	line     dockerLine
 	event    schemas.Line
 	now      time.Time
@@ -81,11 +83,11 @@ type tailer struct {
 	probed   time.Time
 }
 
-func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *watcher, s *sender, st *storer) *tailer {
+func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *inotify.Watcher, s *sender, st *storer) *tailer {
 	return &tailer{
 		cfg: &cfg.Shipper, host: cfg.Host, dc: cfg.DC, log: log, m: m, maxLine: max(int(cfg.Shipper.MaxLine), minLine),
 		watch: w, targets: make(chan target), rescan: make(chan struct{}, 1), sender: s, store: st, statuses: make(chan chan any),
-		sources: map[string]*source{}, files: map[devino]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
+		sources: map[string]*source{}, files: map[disk.ID]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
 		dirs: map[int32]*directory{}, dirOf: map[string]*directory{}, armed: map[int32]*file{},
 		apart: cfg.Shipper.PartitionBy == "source", buf: make([]byte, markerLen+readSize), now: time.Now(), started: time.Now(),
 	}
@@ -101,7 +103,7 @@ func (t *tailer) run(ctx context.Context) {
 	defer storing.Stop()
 	var woken <-chan struct{}
 	if t.watch != nil {
-		woken = t.watch.ready
+		woken = t.watch.Ready
 	}
 	for {
 		free, send := t.sender.free, t.sender.in

@@ -85,8 +85,8 @@ func (t *tailer) takeContainer(key string, s *source, tg target) {
 
 // takeOpen begins to follow a log that was opened by the lookout.
 func (t *tailer) takeOpen(s *source, log *sighting) {
-	if f := t.files[log.stat.devino]; f != nil {
-		if f.fd >= 0 || f.key == log.stat.key() { // it was found under its path meanwhile
+	if f := t.files[log.stat.ID]; f != nil {
+		if f.fd >= 0 || f.key == log.stat.Key() { // it was found under its path meanwhile
 			t.closer.close(log.fd)
 			return
 		}
