@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
+
+	"github.com/sluicelog/sluice/internal/jsontext"
 )
 
 // An event is one ECS JSON object without newline. Its first members stand at fixed
@@ -102,7 +103,7 @@ func ParseHead(value []byte) (h Head, ok bool) {
 		string(value[atTime+timeLen:atMessage]) != headMessage {
 		return Head{}, false
 	}
-	n := StringEnd(value[atMessage:])
+	n := jsontext.Quote(value[atMessage:])
 	if n < 0 {
 		return Head{}, false
 	}
@@ -160,7 +161,7 @@ type Source struct {
 func NewTail(s *Source) *Tail {
 	t := &Tail{}
 	if s.Path != "" {
-		t.path = append(AppendString(append(t.path, `"path":"`...), s.Path), '"')
+		t.path = append(jsontext.Append(append(t.path, `"path":"`...), s.Path), '"')
 	}
 	var w objects
 	w.open("container")
@@ -237,7 +238,7 @@ func (w *objects) name(name string) {
 	if n := len(w.buf); n == 0 || w.buf[n-1] != '{' {
 		w.buf = append(w.buf, ',')
 	}
-	w.buf = append(AppendString(append(w.buf, '"'), name), `":`...)
+	w.buf = append(jsontext.Append(append(w.buf, '"'), name), `":`...)
 }
 
 func (w *objects) text(name, value string) {
@@ -248,7 +249,7 @@ func (w *objects) text(name, value string) {
 }
 
 func (w *objects) quote(value string) {
-	w.buf = append(AppendString(append(w.buf, '"'), value), '"')
+	w.buf = append(jsontext.Append(append(w.buf, '"'), value), '"')
 }
 
 func (w *objects) strings(name string, m map[string]string) {
@@ -275,60 +276,13 @@ func (w *objects) list(name string, items []string) {
 	w.buf = append(w.buf, ']')
 }
 
-// plain tells for each byte whether it stands for itself in a JSON string.
-var plain = func() (t [256]bool) {
-	for c := 0x20; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
+// AppendString is jsontext.Append.
+func AppendString[S []byte | string](dst []byte, s S) []byte { return jsontext.Append(dst, s) }
 
-// AppendString appends s as the inside of a JSON string. What is not UTF-8 becomes
-// U+FFFD, one for each byte, as encoding/json does.
-func AppendString[S []byte | string](dst []byte, s S) []byte {
-	dst, _ = AppendCleaned(dst, s)
-	return dst
-}
-
-// AppendCleaned is AppendString and reports how many bytes were not UTF-8.
+// AppendCleaned is jsontext.AppendCleaned.
 func AppendCleaned[S []byte | string](dst []byte, s S) (_ []byte, invalid int) {
-	const hex = "0123456789abcdef"
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			var tmp [utf8.UTFMax]byte
-			n := copy(tmp[:], s[i:])
-			r, size := utf8.DecodeRune(tmp[:n])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(append(dst, s[start:i]...), "\uFFFD"...)
-				invalid++
-				i++
-				start = i
-				continue
-			}
-			i += size
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
-	}
-	return append(dst, s[start:]...), invalid
+	return jsontext.AppendCleaned(dst, s)
 }
+
+// StringEnd is jsontext.Quote.
+func StringEnd(b []byte) int { return jsontext.Quote(b) }

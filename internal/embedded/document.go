@@ -12,6 +12,8 @@ import (
 	"github.com/blevesearch/bleve/v2/document"
 	index "github.com/blevesearch/bleve_index_api"
 	"github.com/valyala/fastjson"
+
+	"github.com/sluicelog/sluice/internal/rfc3339"
 )
 
 // A document becomes few fields of the index whatever it holds, so no application can
@@ -211,17 +213,22 @@ func parseTime(s string) (int64, error) {
 		}
 		return ms * 1e6, nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02", "2006-01", "2006"} {
-		t, err := time.Parse(layout, s)
-		if err != nil {
-			continue
+	t, ok := rfc3339.Parse([]byte(s))
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02T15:04", "2006-01-02", "2006-01", "2006"} {
+		if ok {
+			break
 		}
-		if y := t.Year(); y < 1678 || y > 2261 { // what nanoseconds can hold
-			return 0, fmt.Errorf("%q is out of range", s)
-		}
-		return t.UnixNano(), nil
+		var err error
+		t, err = time.Parse(layout, s)
+		ok = err == nil
 	}
-	return 0, fmt.Errorf("%q is neither RFC 3339 nor milliseconds since 1970", start([]byte(s)))
+	switch y := t.Year(); {
+	case !ok:
+		return 0, fmt.Errorf("%q is neither RFC 3339 nor milliseconds since 1970", start([]byte(s)))
+	case y < 1678 || y > 2261: // what nanoseconds can hold
+		return 0, fmt.Errorf("%q is out of range", s)
+	}
+	return t.UnixNano(), nil
 }
 
 // sortable is n as 10 bytes of 7 bits: their order is that of the numbers, and they

@@ -21,6 +21,8 @@ import (
 
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	index "github.com/blevesearch/bleve_index_api"
+
+	"github.com/sluicelog/sluice/internal/logonce"
 )
 
 // StoreOptions say where the store lives and how much it keeps.
@@ -75,12 +77,11 @@ func init() {
 	// The registry of callbacks is global to scorch; so is the logger that is told. A disk
 	// that fails is told once, not at each of the tries that follow.
 	var mu sync.Mutex
-	last := map[string]string{}
+	var failing logonce.States[string]
 	scorch.RegistryAsyncErrorCallbacks[asyncErrors] = func(err error, path string) {
 		mu.Lock()
 		defer mu.Unlock()
-		if last[path] != err.Error() {
-			last[path] = err.Error()
+		if failing.Failed(path, err.Error()) {
 			slog.Error("store: index", "path", path, "error", err)
 		}
 	}

@@ -149,7 +149,9 @@ func TestNothingIsAllocated(t *testing.T) {
 }
 
 func Benchmark(b *testing.B) {
-	inside := func(line string) []byte { return append(Append(nil, strings.Repeat(line, 1000/len(line)+1)[:1000]), '"') }
+	inside := func(line string) []byte {
+		return append(Append(nil, strings.Repeat(line, 1000/len(line)+1)[:1000]), '"')
+	}
 	texts := map[string][]byte{
 		"ascii":   inside(`GET /order/7919?user=42 200 0.004 `),
 		"escapes": inside(`{"level":"info","msg":"order done"} `),

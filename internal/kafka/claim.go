@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluicelog/sluice/internal/ack"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 const (
@@ -31,7 +32,7 @@ type Claim struct {
 	end    context.CancelFunc
 	taking context.Context // ends when no more is handed out
 	stop   context.CancelFunc
-	wake   chan struct{} // cap 1: the queue has something
+	wake   wake.Signal // the queue has something
 
 	mu     sync.Mutex
 	acks   *ack.Tracker              // guarded by mu
@@ -227,10 +228,7 @@ func (c *Claim) push(got []*sarama.ConsumerMessage) {
 	c.hold(bytes)
 	c.throttle()
 	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wake.Raise()
 }
 
 // fetchOverhead is what a fetched record costs in memory beside its bytes.
@@ -360,7 +358,7 @@ func (c *Claim) begin() {
 		}
 		select {
 		case <-c.session.Context().Done():
-		case <-time.After(c.g.waits.backoff.pause(try)):
+		case <-time.After(c.g.waits.backoff.Pause(try)):
 		}
 	}
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/retry"
 )
 
 // control asks brokers the small questions: who leads what, an id for a producer, a
@@ -276,21 +279,20 @@ func ensureTopic(ctx context.Context, c *Cluster, topic string, partitions int32
 	}
 	k := newControl(c, conf)
 	defer k.Close()
-	said := ""
+	var trouble logonce.State
 	for failed := 1; ; failed++ {
 		err := k.ensure(topic, partitions, replication)
 		if err == nil {
 			return nil
 		}
-		pause, r := c.waits().backoff.pause(failed), judge(err, 1)
+		pause, r := c.waits().backoff.Pause(failed), judge(err, 1)
 		switch r {
 		case single:
 			return fmt.Errorf("create topic %s on %s: %w", topic, c.Name, err)
 		case slowly:
-			pause = jitter(c.waits().backoff.longest)
+			pause = retry.Jitter(c.waits().backoff.Longest)
 		}
-		if (r == slowly || failed > 5) && kind(err) != said {
-			said = kind(err)
+		if (r == slowly || failed > 5) && trouble.Failed(kind(err)) {
 			c.log().Warn("cannot create topic, trying again", "topic", topic, "error", err)
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicelog/sluice/internal/retry"
 	"github.com/sluicelog/sluice/test/servers"
 )
 
@@ -30,7 +31,7 @@ func realKafka(t *testing.T, o servers.KafkaOptions) *servers.KafkaCluster {
 func realCluster(t *testing.T, addrs []string) *Cluster {
 	c := clusterAt(t, addrs...)
 	c.timing.answer = 5 * time.Second
-	c.timing.backoff = backoff{first: 20 * time.Millisecond, longest: time.Second}
+	c.timing.backoff = retry.Backoff{First: 20 * time.Millisecond, Longest: time.Second}
 	return c
 }
 

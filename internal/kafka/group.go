@@ -17,6 +17,8 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // GroupOptions are the choices of a group's member.
@@ -53,17 +55,18 @@ type Group struct {
 	steady  *time.Timer // tells that the session has lasted; nil: no need yet
 	cause   error       // of the session's end
 
+	said logonce.Limit // of warnings
+
 	mu     sync.Mutex
 	claims map[*Claim]struct{}  // guarded by mu
 	client sarama.Client        // guarded by mu
 	member sarama.ConsumerGroup // guarded by mu
 	topics []string             // that are consumed; guarded by mu
-	said   map[string]time.Time // when an error of a kind was logged; guarded by mu
 }
 
 // NewGroup prepares a member; Run joins. An error is a wrong configuration.
 func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
-	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}, said: map[string]time.Time{}}
+	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}}
 	g.log = c.log().With("group", o.Group)
 	g.unread = unread{g: g, at: map[place]*trouble{}}
 	if o.Group == "" || len(o.Topics) == 0 || o.Buffer <= 0 {
@@ -105,7 +108,7 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 	cc.IsolationLevel = sarama.ReadCommitted
 	cc.MaxProcessingTime = 10 * time.Millisecond
 	cc.MaxWaitTime = 100 * time.Millisecond // joins, commits and heartbeats wait behind a fetch on the same connection
-	cc.Retry.Backoff = g.waits.backoff.first * 4
+	cc.Retry.Backoff = g.waits.backoff.First * 4
 	// What is fetched is compressed and what is held is not, and a fetch that is under
 	// way when a partition is paused still comes, from each broker.
 	cc.Fetch.MaxBytes = int32(max(64<<10, min(buffer/32, 50<<20)))
@@ -125,7 +128,7 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 	// Below the time for an answer, so that a join which waits for members that are gone is answered and not cut.
 	cc.Group.Rebalance.Timeout = max(g.waits.answer*2/3, 2*g.opts.DrainTimeout)
 	conf.Net.ReadTimeout = max(conf.Net.ReadTimeout, cc.Group.Rebalance.Timeout*3/2)
-	cc.Group.Rebalance.Retry.Backoff = g.waits.backoff.first * 4
+	cc.Group.Rebalance.Retry.Backoff = g.waits.backoff.First * 4
 	if err := conf.Validate(); err != nil {
 		return nil, fmt.Errorf("consume from %s: %w", g.cluster.Name, err)
 	}
@@ -199,19 +202,19 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 		if err == nil && len(topics) > 0 {
 			err = g.session(ctx, topics, lister)
 		}
-		pause := g.waits.backoff.longest / 5
+		pause := g.waits.backoff.Longest / 5
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
 			failed++
-			pause = g.waits.backoff.pause(failed)
+			pause = g.waits.backoff.Pause(failed)
 			g.fail("consume", err)
 		case len(topics) == 0:
 			g.cluster.Health.OK()
 			g.say("none of the topics exists", "", "topics", strings.Join(g.opts.Topics, " "))
 		default:
-			failed, pause = 0, g.waits.backoff.first
+			failed, pause = 0, g.waits.backoff.First
 		}
 		select {
 		case <-ctx.Done():
@@ -221,7 +224,7 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 }
 
 // soon is how long a session lasts at least that is not a failed try to have one.
-func (g *Group) soon() time.Duration { return g.waits.backoff.longest }
+func (g *Group) soon() time.Duration { return g.waits.backoff.Longest }
 
 // session consumes the topics until there are others, the session breaks or ctx ends.
 // One that breaks soon is an error, so that the pauses in between grow: each makes all
@@ -397,26 +400,14 @@ func (g *Group) fail(doing string, err error) {
 
 // say logs a warning unless one of the same kind was logged less than a minute ago.
 func (g *Group) say(text, kind string, args ...any) {
-	g.mu.Lock()
-	now := time.Now()
-	again := now.Sub(g.said[text+kind]) < time.Minute
-	if !again {
-		if len(g.said) > 100 {
-			clear(g.said)
-		}
-		g.said[text+kind] = now
-	}
-	g.mu.Unlock()
-	if !again {
+	if g.said.Allow(text + kind) {
 		g.log.Warn(text, args...)
 	}
 }
 
 // well tells that the cluster can be used.
 func (g *Group) well() {
-	g.mu.Lock()
-	clear(g.said)
-	g.mu.Unlock()
+	g.said.Reset()
 	if !g.unread.any() && g.cluster.Health.OK() {
 		g.log.Info("consuming")
 	}
@@ -525,7 +516,7 @@ func (h *sessionHandler) ConsumeClaim(s sarama.ConsumerGroupSession, source sara
 	reg, cluster, group := g.cluster.registry(), g.cluster.Name, g.opts.Group
 	number := strconv.Itoa(int(source.Partition()))
 	c := &Claim{
-		g: g, topic: source.Topic(), partition: source.Partition(), session: s, source: source, wake: make(chan struct{}, 1),
+		g: g, topic: source.Topic(), partition: source.Partition(), session: s, source: source, wake: wake.New(),
 		lag:     reg.Gauge(lag, cluster, group, source.Topic(), number),
 		records: reg.Counter(fetchedRecords, cluster, group, source.Topic()), bytes: reg.Counter(fetchedBytes, cluster, group, source.Topic()),
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/retry"
 )
 
 // began is the time of the first record of a feeder, in ms. It is a late one, since
@@ -31,7 +32,7 @@ var began = time.Now().Add(-time.Hour).UnixMilli()
 func quick() *timing {
 	return &timing{
 		dial: 2 * time.Second, answer: 5 * time.Second, ack: 2 * time.Second,
-		backoff: backoff{first: 5 * time.Millisecond, longest: 100 * time.Millisecond}, refresh: 500 * time.Millisecond,
+		backoff: retry.Backoff{First: 5 * time.Millisecond, Longest: 100 * time.Millisecond}, refresh: 500 * time.Millisecond,
 	}
 }
 

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/internal/retry"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 const (
@@ -31,7 +34,7 @@ type link struct {
 	mu    sync.Mutex
 	queue []*batch // to be sent; guarded by mu
 
-	wake chan struct{}                 // cap 1
+	wake wake.Signal
 	free chan struct{}                 // cap linkRequests; a token for each request under way
 	dead atomic.Pointer[sarama.Broker] // a connection that failed, for run to close
 
@@ -55,7 +58,7 @@ type answer struct {
 
 func newLink(addr string, conf *sarama.Config, ack time.Duration, txn *string, answers func([]answer)) *link {
 	l := &link{addr: addr, ack: ack, txn: txn, answers: answers,
-		wake: make(chan struct{}, 1), free: make(chan struct{}, linkRequests)}
+		wake: wake.New(), free: make(chan struct{}, linkRequests)}
 	own := *conf
 	own.Net.Proxy.Dialer = tally{conf.Net.Proxy.Dialer, &l.wrote}
 	l.conf = &own
@@ -100,10 +103,7 @@ func (l *link) send(b *batch) {
 }
 
 func (l *link) poke() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.wake.Raise()
 }
 
 // run sends until ctx ends.
@@ -240,7 +240,7 @@ func (l *link) connect() error {
 	b := sarama.NewBroker(l.addr)
 	if err := connect(b, l.conf); err != nil {
 		l.failed++
-		l.last, l.after = err, time.Now().Add(backoff{20 * time.Millisecond, time.Second}.pause(l.failed))
+		l.last, l.after = err, time.Now().Add(retry.Backoff{First: 20 * time.Millisecond, Longest: time.Second}.Pause(l.failed))
 		return err
 	}
 	l.broker, l.failed = b, 0

@@ -88,7 +88,7 @@ func (c *patient) reach(at place) (err error) {
 			return nil
 		}
 		select {
-		case <-time.After(c.g.waits.backoff.pause(try)):
+		case <-time.After(c.g.waits.backoff.Pause(try)):
 		case <-c.ctx.Done():
 		}
 	}
@@ -112,15 +112,18 @@ func (u *unread) tell(at place, err error) {
 	switch {
 	case err != nil:
 		if t == nil {
-			t = &trouble{since: time.Now()}
+			t = &trouble{}
 			u.at[at] = t
+		}
+		if t.Failed("") {
 			log.Warn("cannot read a partition, trying again", "error", err)
 		}
 		t.seen = time.Now()
 		t.err = fmt.Errorf("read %s/%d as %s: %w", at.topic, at.partition, u.g.opts.Group, err)
 		u.g.cluster.Health.Fail(t.err)
 	case t != nil:
-		log.Info("partition can be read again", "after", time.Since(t.since).Round(time.Millisecond))
+		down, _ := t.OK()
+		log.Info("partition can be read again", "after", down)
 		u.drop(at)
 	}
 }

@@ -119,7 +119,7 @@ func TestSessionsThatEndSoon(t *testing.T) {
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
 	c, said := clusterAt(t, k.ListenAddrs()...), &spoken{}
 	c.Log = slog.New(slog.NewTextHandler(said, nil))
-	c.timing.backoff.longest = time.Second
+	c.timing.backoff.Longest = time.Second
 	joins := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Observe: true, Count: -1})
 	h := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.UnknownMemberID, Count: -1})
 	r := newRecorder(t)

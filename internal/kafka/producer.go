@@ -15,6 +15,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // Producer writes records to the partitions it is told, in batches.
@@ -403,7 +404,7 @@ func (p *Producer) Close() error {
 // outbox calls the stage back, in the order in which batches were finished.
 type outbox struct {
 	p    *Producer
-	wake chan struct{} // cap 1
+	wake wake.Signal
 
 	mu    sync.Mutex
 	queue []finished // guarded by mu
@@ -421,7 +422,7 @@ type finished struct {
 
 func newOutbox(p *Producer) *outbox {
 	reg, cluster := p.cluster.registry(), p.cluster.Name
-	return &outbox{p: p, wake: make(chan struct{}, 1),
+	return &outbox{p: p, wake: wake.New(),
 		size: reg.Histogram(batchBytes, cluster), latency: reg.Histogram(produceLatency, cluster), held: reg.Gauge(produceHeld, cluster)}
 }
 
@@ -429,10 +430,7 @@ func (o *outbox) put(f finished) {
 	o.mu.Lock()
 	o.queue = append(o.queue, f)
 	o.mu.Unlock()
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
+	o.wake.Raise()
 }
 
 func (o *outbox) run(ctx context.Context) {

@@ -3,9 +3,7 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
-	"time"
 
 	"github.com/IBM/sarama"
 )
@@ -94,23 +92,6 @@ func moved(err error) bool {
 		return true
 	}
 	return false
-}
-
-// backoff is a pause that doubles from the first to the longest, with jitter so that
-// partitions that failed together do not return together.
-type backoff struct{ first, longest time.Duration }
-
-// pause before the next try after so many failed ones (from 1): half of it is fixed.
-func (b backoff) pause(failed int) time.Duration {
-	d := b.longest
-	if failed < 20 {
-		d = min(d, b.first<<(failed-1))
-	}
-	return jitter(d)
-}
-
-func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d/2+1)
 }
 
 // kind is an error's text without what differs from try to try, such as the port of

@@ -14,6 +14,7 @@ import (
 	gometrics "github.com/rcrowley/go-metrics"
 
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/retry"
 	"github.com/sluicelog/sluice/internal/tlsconf"
 )
 
@@ -32,7 +33,7 @@ type timing struct {
 	dial    time.Duration // to connect
 	answer  time.Duration // of a broker to one request; a silent connection is dropped after it
 	ack     time.Duration // of the replicas, asked of the broker
-	backoff backoff
+	backoff retry.Backoff
 	refresh time.Duration // metadata are read again this often
 
 	reach func(ctx context.Context, network, addr string) (net.Conn, error) // instead of the network; nil: the network
@@ -46,7 +47,7 @@ func (c *Cluster) waits() timing {
 		dial:    5 * time.Second,
 		answer:  30 * time.Second,
 		ack:     10 * time.Second,
-		backoff: backoff{first: 50 * time.Millisecond, longest: 5 * time.Second},
+		backoff: retry.Backoff{First: 50 * time.Millisecond, Longest: 5 * time.Second},
 		refresh: 30 * time.Second,
 	}
 }

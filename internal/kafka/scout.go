@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // scout finds out for the sender who leads what, and gets it an identity. Asking may
@@ -16,14 +18,14 @@ import (
 type scout struct {
 	p       *Producer
 	control *control // owned by run
-	wake    chan struct{}
+	wake    wake.Signal
 	stale   atomic.Bool // metadata are asked for
 	noID    atomic.Bool // an identity is asked for
 	unsure  bool        // the last metadata left something open; owned by run
 }
 
 func newScout(p *Producer) *scout {
-	s := &scout{p: p, control: newControl(p.cluster, p.conf), wake: make(chan struct{}, 1)}
+	s := &scout{p: p, control: newControl(p.cluster, p.conf), wake: wake.New()}
 	s.noID.Store(p.opts.TransactionalID == "")
 	return s
 }
@@ -43,10 +45,7 @@ func (s *scout) identify() {
 }
 
 func (s *scout) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Raise()
 }
 
 func (s *scout) run(ctx context.Context) {
@@ -58,9 +57,9 @@ func (s *scout) run(ctx context.Context) {
 			failed = 0
 		} else {
 			failed++
-			next = w.backoff.pause(failed)
+			next = w.backoff.Pause(failed)
 		}
-		timer := time.NewTimer(w.backoff.first / 2) // at most this often, however many ask
+		timer := time.NewTimer(w.backoff.First / 2) // at most this often, however many ask
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

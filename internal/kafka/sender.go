@@ -12,6 +12,8 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/retry"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // sender decides when which batch goes to which broker, and what an answer means. It
@@ -74,7 +76,7 @@ type news struct {
 
 // inbox is how others tell the sender. All methods return at once.
 type inbox struct {
-	wake chan struct{} // cap 1
+	wake wake.Signal
 
 	mu    sync.Mutex
 	mail  mail // guarded by mu
@@ -97,10 +99,7 @@ func (i *inbox) put(add func(*mail)) {
 	i.mu.Lock()
 	add(&i.mail)
 	i.mu.Unlock()
-	select {
-	case i.wake <- struct{}{}:
-	default:
-	}
+	i.wake.Raise()
 }
 
 func (i *inbox) ready(p *partition)  { i.put(func(m *mail) { m.ready = append(m.ready, p) }) }
@@ -125,7 +124,7 @@ func (i *inbox) take() mail {
 
 func newSender(p *Producer) *sender {
 	return &sender{
-		p: p, log: p.cluster.log(), w: p.cluster.waits(), inbox: &inbox{wake: make(chan struct{}, 1)},
+		p: p, log: p.cluster.log(), w: p.cluster.waits(), inbox: &inbox{wake: wake.New()},
 		links: map[linkKey]*link{}, topics: map[string]topicMeta{}, troubles: map[string]*trouble{}, down: map[string]*trouble{},
 		stuck: p.cluster.registry().Gauge(produceTrouble, p.cluster.Name),
 	}
@@ -138,10 +137,10 @@ func (s *sender) run(ctx context.Context) {
 		m := s.inbox.take()
 		now := time.Now()
 		for i := range m.answers {
-			s.answer(&m.answers[i], now)
+			s.answer(&m.answers[i])
 		}
 		for i := range m.news {
-			s.hear(&m.news[i], now)
+			s.hear(&m.news[i])
 		}
 		for _, p := range m.ready {
 			s.next(p)
@@ -271,7 +270,7 @@ func (s *sender) refuse(p *partition, err error) {
 	b.recycle()
 	p.head, p.failed = nil, 0
 	s.p.busy.Add(-1)
-	s.well(p, time.Now())
+	s.well(p)
 	s.inbox.ready(p)
 }
 
@@ -312,7 +311,7 @@ func (s *sender) abandon(of int64, why error) {
 			s.p.busy.Add(1)
 		}
 		s.drop(p, why)
-		s.well(p, time.Now())
+		s.well(p)
 	})
 }
 
@@ -337,8 +336,8 @@ func (s *sender) link(addr string, lane int) *link {
 }
 
 // hear takes in what the scout found out.
-func (s *sender) hear(n *news, now time.Time) {
-	s.heard(n.about, n.err, now)
+func (s *sender) hear(n *news) {
+	s.heard(n.about, n.err)
 	if n.err != nil {
 		return
 	}
@@ -360,7 +359,7 @@ func (s *sender) hear(n *news, now time.Time) {
 	}
 	for t, m := range n.topics {
 		s.topics[t] = m
-		s.found(t, m.err, now)
+		s.found(t, m.err)
 	}
 	s.health()
 	if n.id != nil || n.topics != nil {
@@ -373,7 +372,7 @@ func (s *sender) hear(n *news, now time.Time) {
 }
 
 // answer does what the broker's answer to a batch asks for.
-func (s *sender) answer(a *answer, now time.Time) {
+func (s *sender) answer(a *answer) {
 	b := a.b
 	p := b.p
 	r := judge(a.err, b.tries)
@@ -385,7 +384,7 @@ func (s *sender) answer(a *answer, now time.Time) {
 		switch {
 		case x.now() != txnOpen:
 			s.drop(p, x.reason())
-			s.well(p, now)
+			s.well(p)
 			return
 		case r == epoch || r == renew || r == fenced || r == aborted || b.maybe && (r == halve || r == single):
 			x.fail(a.err, false)
@@ -398,7 +397,7 @@ func (s *sender) answer(a *answer, now time.Time) {
 		p.id = p.id.next(len(b.in))
 		s.finish(p, finished{b: b, offset: a.offset})
 		p.grow(s.most(p.topic))
-		s.well(p, now)
+		s.well(p)
 		s.next(p)
 	case halve, single:
 		s.refused(p, a, r)
@@ -454,7 +453,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 			err = fmt.Errorf("%w: %s (%w)", kind, a.text, a.err)
 		}
 		s.finish(p, finished{b: b, offset: -1, err: err, code: name(a.err)})
-		s.well(p, time.Now())
+		s.well(p)
 		s.next(p)
 		return
 	}
@@ -477,10 +476,10 @@ func (s *sender) finish(p *partition, f finished) {
 // failed tries the partition's head again later.
 func (s *sender) failed(p *partition, err error, text string) {
 	p.failed++
-	pause := s.w.backoff.pause(p.failed)
+	pause := s.w.backoff.Pause(p.failed)
 	r := judge(err, 1)
 	if r == slowly {
-		pause = jitter(s.w.backoff.longest)
+		pause = retry.Jitter(s.w.backoff.Longest)
 	}
 	if moved(err) {
 		s.p.scout.look()

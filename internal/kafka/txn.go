@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
+
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // Transactions (ProducerOptions.TransactionalID set)
@@ -56,10 +58,10 @@ type txn struct {
 	p       *Producer
 	id      string
 	ready   chan struct{} // closed when the first id is there
-	wake    chan struct{} // cap 1: partitions are to be added
+	wake    wake.Signal   // partitions are to be added
 	phase   atomic.Int32
-	broken  chan struct{} // cap 1: phase became broken, for Commit to see
-	control *control      // guarded by talk
+	broken  wake.Signal // phase became broken, for Commit to see
+	control *control    // guarded by talk
 
 	talk     sync.Mutex // one conversation at a time
 	identity identity   // guarded by talk
@@ -75,7 +77,7 @@ type txn struct {
 }
 
 func newTxn(p *Producer, id string) *txn {
-	return &txn{p: p, id: id, ready: make(chan struct{}), wake: make(chan struct{}, 1), broken: make(chan struct{}, 1), control: newControl(p.cluster, p.conf)}
+	return &txn{p: p, id: id, ready: make(chan struct{}), wake: wake.New(), broken: wake.New(), control: newControl(p.cluster, p.conf)}
 }
 
 func (x *txn) now() txnPhase { return txnPhase(x.phase.Load()) }
@@ -92,10 +94,7 @@ func (x *txn) fail(err error, fence bool) {
 		x.err = fmt.Errorf("%w: %w", ErrAborted, err)
 		x.phase.Store(int32(txnBroken))
 	}
-	select {
-	case x.broken <- struct{}{}:
-	default:
-	}
+	x.broken.Raise()
 }
 
 func (x *txn) reason() error {
@@ -139,10 +138,7 @@ func (x *txn) want(p *partition) {
 	x.mu.Lock()
 	x.add = append(x.add, p)
 	x.mu.Unlock()
-	select {
-	case x.wake <- struct{}{}:
-	default:
-	}
+	x.wake.Raise()
 }
 
 // start gets an identity that fences all earlier producers with the same id and
@@ -272,7 +268,7 @@ func (x *txn) ask(ctx context.Context, kind sarama.CoordinatorType, key string, 
 		if judgeTxn(err) != again {
 			return err
 		}
-		pause := w.backoff.pause(failed)
+		pause := w.backoff.Pause(failed)
 		if errors.Is(err, sarama.ErrConcurrentTransactions) { // the markers of the last one are still being written
 			pause = min(pause, 5*time.Millisecond)
 		} else {

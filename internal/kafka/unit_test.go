@@ -113,19 +113,6 @@ func TestJudge(t *testing.T) {
 	f(sarama.ErrInvalidProducerEpoch, 1, renew)
 }
 
-func TestBackoff(t *testing.T) {
-	b := backoff{10 * time.Millisecond, time.Second}
-	for failed := 1; failed < 200; failed++ {
-		most := time.Second
-		if failed < 8 {
-			most = min(most, 10*time.Millisecond<<(failed-1))
-		}
-		if d := b.pause(failed); d < most/2 || d > most {
-			t.Fatalf("pause(%d) = %v, want %v to %v", failed, d, most/2, most)
-		}
-	}
-}
-
 func TestSequenceWraps(t *testing.T) {
 	f := func(from int32, n int, want int32) {
 		t.Helper()

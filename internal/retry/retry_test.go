@@ -48,3 +48,16 @@ func TestWait(t *testing.T) {
 		}
 	})
 }
+
+func TestBackoff(t *testing.T) {
+	b := Backoff{10 * time.Millisecond, time.Second}
+	for failed := 1; failed < 200; failed++ {
+		most := time.Second
+		if failed < 8 {
+			most = min(most, 10*time.Millisecond<<(failed-1))
+		}
+		if d := b.Pause(failed); d < most/2 || d > most {
+			t.Fatalf("Pause(%d) = %v, want %v to %v", failed, d, most/2, most)
+		}
+	}
+}
