@@ -1,31 +1,46 @@
-# make help tells what there is.
+# make help lists the targets. The load test is a module of its own in loadtest/.
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build test race bench lint e2e page loadtest loadtest-ci curves peers soak demo servers
+.PHONY: help build bin/sluice bin/loadtest test race bench lint e2e page loadtest loadtest-ci curves peers soak demo servers
 
 help: ## this text
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## static binary in bin/sluice
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/sluice .
+# -buildvcs=true, since without a revision nobody knows what a binary is.
+BUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=true -ldflags='-s -w'
+
+build: bin/sluice bin/loadtest ## static binaries: bin/sluice, and bin/loadtest, which no host needs
+
+bin/sluice:
+	$(BUILD) -o $@ .
+
+bin/loadtest:
+	cd loadtest && $(BUILD) -o ../$@ .
 
 test: ## all hermetic tests with the race detector: no network, no root, no servers
 	$(GO) test -race ./...
+	cd loadtest && $(GO) test -race ./...
 
 race: ## the same again without the cache and on one, two and four processors
 	$(GO) test -race -count=1 -cpu=1,2,4 ./...
+	cd loadtest && $(GO) test -race -count=1 -cpu=1,2,4 ./...
 
 bench: ## benchmarks
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
+	cd loadtest && $(GO) test -run='^$$' -bench=. -benchmem ./...
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go.mod, go vet, staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags e2e,page ./...
 	$(GO) run $(STATICCHECK) ./...
+	cd loadtest && $(GO) mod tidy -diff
+	cd loadtest && $(GO) vet ./...
+	cd loadtest && $(GO) run $(STATICCHECK) ./...
 
 e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
 	$(GO) test -tags e2e -count=1 -timeout 40m -p 1 ./test/...
@@ -35,18 +50,18 @@ page: ## the search page in headless Chromium (Debian: chromium)
 	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
 
 loadtest: build ## measure every stage and break it in all ways, on real servers
-	./bin/sluice loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/loadtest/run
-	./bin/sluice loadtest break --quick --report bin/loadtest/break
+	./bin/loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/loadtest/run
+	./bin/loadtest break --quick --report bin/loadtest/break
 
 loadtest-ci: build ## what of it every change must pass
-	./bin/sluice loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
-	./bin/sluice loadtest break --ci --report bin/loadtest/break
+	./bin/loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
+	./bin/loadtest break --ci --report bin/loadtest/break
 
 curves: build ## measure how cost grows with partitions, files, size of lines and of bulks
-	./bin/sluice loadtest curves --quick --report bin/loadtest/curves
+	./bin/loadtest curves --quick --report bin/loadtest/curves
 
 peers: build ## measure beside rsyslog, the OpenTelemetry collector and MirrorMaker 2
-	./bin/sluice loadtest peers --quick --report bin/loadtest/peers
+	./bin/loadtest peers --quick --report bin/loadtest/peers
 
 soak: ## 5 million records through every fault of Kafka, in process and real; half an hour
 	$(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' ./internal/kafka -records 5000000

@@ -18,7 +18,6 @@ func commands() []*cobra.Command {
 		aggregatorCommand(),
 		indexerCommand(),
 		upCommand(),
-		loadtestCommand(),
 		setupCommand(),
 		checkCommand(),
 		configCommand(),

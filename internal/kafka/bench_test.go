@@ -83,6 +83,12 @@ func role(b *testing.B, name, arg string) string {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "SLUICE_BENCH_ROLE="+name, "SLUICE_BENCH_ARG="+arg)
+	return beside(b, name, cmd)
+}
+
+// beside starts a program that ends with its stdin, and returns the first line it prints.
+func beside(b *testing.B, name string, cmd *exec.Cmd) string {
+	b.Helper()
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

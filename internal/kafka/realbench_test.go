@@ -10,7 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -27,8 +26,6 @@ import (
 	"time"
 
 	"github.com/IBM/sarama"
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicelog/sluice/config"
@@ -68,7 +65,7 @@ type cost struct {
 // BenchmarkRealKafka compares writing and reading with sarama's own ways and with
 // franz-go on Apache Kafka. Each client runs in a process of its own, and its figures
 // are that process's alone; the clients take turns, so that what else the machine does
-// hits all of them. Kafka is one node, and 50 ms away through a toxiproxy.
+// hits all of them. Kafka is one node, and 50 ms away through a link of the load test.
 //
 // All: acks of all, idempotent, lz4, linger of 20 ms, -buffer of records held at most
 // (the AsyncProducer has no such limit; its channels and batches hold less).
@@ -194,7 +191,13 @@ func realBroker(b *testing.B) (near, far []string) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { k.Kill() })
-	role(b, "proxy", proxy+" "+k.Listeners["FAR"][0])
+	link := filepath.Join(b.TempDir(), "loadtest")
+	build := exec.CommandContext(b.Context(), "go", "build", "-o", link, ".")
+	build.Dir = "../../loadtest" // a module of its own
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("build the load test: %v\n%s", err, out)
+	}
+	beside(b, "link", exec.Command(link, "link", "--listen", proxy, "--to", k.Listeners["FAR"][0], "--delay", "25ms"))
 	return k.Brokers, []string{proxy}
 }
 
@@ -221,22 +224,6 @@ func perform(b *testing.B, t task) cost {
 }
 
 func init() {
-	roles["proxy"] = func(arg string) error {
-		listen, upstream, _ := strings.Cut(arg, " ")
-		p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "far", listen, upstream)
-		if err := p.Start(); err != nil {
-			return err
-		}
-		for _, stream := range []string{"upstream", "downstream"} {
-			toxic := fmt.Sprintf(`{"name": %q, "type": "latency", "stream": %[1]q, "attributes": {"latency": 25}}`, stream)
-			if _, err := p.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-				return err
-			}
-		}
-		fmt.Println()
-		_, err := io.ReadAll(os.Stdin)
-		return err
-	}
 	roles["client"] = func(arg string) error {
 		var t task
 		if err := json.Unmarshal([]byte(arg), &t); err != nil {

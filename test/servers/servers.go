@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package servers installs and starts the real servers that sluice works with: Kafka, Elasticsearch, Docker, statsd and
-// rsyslog. It is for end-to-end tests, `sluice loadtest`, and people who want to try sluice; no role of sluice uses it.
+// rsyslog. It is for end-to-end tests, `bin/loadtest`, and people who want to try sluice; no role of sluice uses it.
 //
 // Each Start function installs what is missing (see Install), starts the server on free ports of 127.0.0.1 with all its
 // files in a directory that the caller gives, and returns once the server answers its own protocol. The context bounds
