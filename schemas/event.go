@@ -38,6 +38,10 @@ type Line struct {
 	Size     int64     // raw bytes of the file that went into the event
 	Flags    []string  // log.flags
 	FileName []byte    // log.file.name, inside of a JSON string; empty: none
+
+	// Generation is log.generation, inside of a JSON string: which of the files that a
+	// source had in time, with how many truncations, Offset is an offset in. Empty: none.
+	Generation string
 }
 
 // AppendEvent appends the event of a line. It allocates nothing but what dst lacks.
@@ -67,6 +71,11 @@ func AppendEvent(dst []byte, l *Line, t *Tail) []byte {
 			dst = append(dst, `"]`...)
 		}
 	}
+	if l.Generation != "" {
+		dst = append(dst, `,"generation":"`...)
+		dst = append(dst, l.Generation...)
+		dst = append(dst, '"')
+	}
 	if len(l.FileName) > 0 {
 		dst = append(dst, `,"file":{"name":"`...)
 		dst = append(dst, l.FileName...)
@@ -81,7 +90,6 @@ func AppendEvent(dst []byte, l *Line, t *Tail) []byte {
 		dst = append(dst, t.path...)
 		dst = append(dst, '}')
 	}
-	dst = append(dst, '}')
 	return append(dst, t.rest...)
 }
 
@@ -139,11 +147,12 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // line. It is read-only after NewTail.
 type Tail struct {
 	path []byte // `"path":"..."`
-	rest []byte // `,"container":{...},...}` with the closing brace of the event
+	rest []byte // `,"source":"..."},"container":{...},...}`: from the end of log to that of the event
 }
 
 // Source is what is known of where lines come from. Empty fields are left out.
 type Source struct {
+	ID                                     string // log.source: what the key of its records is
 	Path                                   string // log.file.path
 	ContainerID, ContainerName, Image      string
 	ContainerLabels                        map[string]string
@@ -163,6 +172,10 @@ func NewTail(s *Source) *Tail {
 	if s.Path != "" {
 		t.path = append(jsontext.Append(append(t.path, `"path":"`...), s.Path), '"')
 	}
+	if s.ID != "" {
+		t.rest = append(AppendString(append(t.rest, `,"source":"`...), s.ID), '"')
+	}
+	t.rest = append(t.rest, '}')
 	var w objects
 	w.open("container")
 	w.text("id", s.ContainerID)
@@ -204,7 +217,7 @@ func NewTail(s *Source) *Tail {
 	w.text("dataset", s.Dataset)
 	w.close()
 	w.list("tags", s.Tags)
-	t.rest = append(w.buf, '}')
+	t.rest = append(append(t.rest, w.buf...), '}')
 	return t
 }
 

@@ -15,9 +15,9 @@ func sample() (*Line, *Tail) {
 	raw := []byte(`2026-11-21 08:57:47.123 INFO  [exec-1] c.q.OrderService - id=7919 ua="Mozilla/5.0" 上海`)
 	p := NewPlace(SourceID("l-agent12", "docker", "0123"), "", "stdout")
 	at := time.Date(2026, 11, 21, 8, 57, 47, 123456789, time.UTC)
-	l := &Line{ID: p.Line(4096).Add(raw).ID(at), Time: at, Message: AppendString(nil, raw), Stream: "stdout", Offset: 4096, Size: 180}
+	l := &Line{ID: p.Line(4096).Add(raw).ID(at), Time: at, Message: AppendString(nil, raw), Stream: "stdout", Offset: 4096, Size: 180, Generation: "1311-1763715467000000001-0"}
 	return l, NewTail(&Source{
-		Path: "/var/lib/docker/containers/0123/0123-json.log", ContainerID: "0123", ContainerName: "mesos-6f2a", Image: "registry/order:1.2.3",
+		ID: SourceID("l-agent12", "docker", "0123"), Path: "/var/lib/docker/containers/0123/0123-json.log", ContainerID: "0123", ContainerName: "mesos-6f2a", Image: "registry/order:1.2.3",
 		ContainerLabels: map[string]string{"team": "order"}, TaskID: "prod_order.6f2a", AppID: "/prod/order", AppVersion: "2026-11-20T10:00:00Z",
 		ServiceName: "order", Host: "l-agent12", DC: "dc1", Labels: map[string]string{"env": "prod"}, Dataset: "order", Tags: []string{"a", "b"},
 	})

@@ -9,6 +9,8 @@ const (
 	FieldStream        = "stream"
 	FieldLogOffset     = "log.offset"
 	FieldLogSize       = "log.size"
+	FieldLogSource     = "log.source"
+	FieldLogGeneration = "log.generation"
 	FieldLogLevel      = "log.level"
 	FieldLogLogger     = "log.logger"
 	FieldLogFlags      = "log.flags"
