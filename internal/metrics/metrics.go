@@ -39,7 +39,7 @@ type Def struct {
 	Help   string
 	Labels []string
 
-	from string // name of the package that declared it; empty for tests
+	from string // the stage or package that declared it; empty for tests
 }
 
 var (
@@ -49,14 +49,28 @@ var (
 
 func declare(kind Kind, name, unit, help string, labels []string) *Def {
 	d := &Def{Name: name, Kind: kind, Unit: unit, Help: help, Labels: labels}
-	if _, file, _, ok := runtime.Caller(2); ok && !strings.HasSuffix(file, "_test.go") {
-		d.from = path.Base(path.Dir(file)) // with slashes on every system
+	if pc, file, _, ok := runtime.Caller(2); ok && !strings.HasSuffix(file, "_test.go") {
+		d.from = stage(runtime.FuncForPC(pc).Name())
 	}
 	defsMu.Lock()
 	defer defsMu.Unlock()
 	defs = append(defs, d)
 	return d
 }
+
+// stage is the first folder, besides internal, of the package that a function is in:
+// shipper of github.com/sluicelog/sluice/shipper/send.init.
+func stage(function string) string {
+	dir, name := path.Split(function)
+	pkg, _, _ := strings.Cut(name, ".")
+	parts := strings.Split(strings.TrimPrefix(dir+pkg, module), "/")
+	if parts[0] == "internal" && len(parts) > 1 {
+		return parts[1]
+	}
+	return parts[0]
+}
+
+const module = "github.com/sluicelog/sluice/"
 
 // NewCounter declares a counter; call it for package variables only.
 func NewCounter(name, unit, help string, labels ...string) *Def {
