@@ -1,0 +1,91 @@
+package send
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/internal/shiptest"
+	"github.com/sluicelog/sluice/shipper/line"
+)
+
+// desk makes events of one file that go nowhere.
+type desk struct {
+	batch *Batch
+	maker line.Maker[*Window]
+	log   line.Log[*Window]
+	text  line.Text[*Window]
+	made  int64
+}
+
+func newDesk(d line.Decoder) *desk {
+	const id = "c0ffee0123456789"
+	reg := metrics.New("shipper", "h")
+	r := NewRefusals(slog.New(slog.DiscardHandler), reg)
+	k := &desk{batch: <-NewSender("logs", "host", 1, r, reg).Free, log: line.NewLog[*Window](id)}
+	k.maker.Limit, k.maker.Now, k.batch.Now = 2<<20, time.Now(), time.Now()
+	k.log.Decoder = d
+	s := r.NewSource(&k.made)
+	s.Describe(&schemas.Source{ID: id, Path: "/var/lib/docker/containers/c/c-json.log", ContainerID: id, ContainerName: "mesos-6f2a1c34", Image: "registry/order:1.2.3", TaskID: "order.prod.6f2a1c34", AppID: "/prod/order", ServiceName: "order", Host: "host1", DC: "dc1", Labels: map[string]string{"tier": "gold"}}, "host")
+	k.text.Window, k.text.Generation = NewWindow(s, 0), "1310721-1763715467000000000-0"
+	k.text.Place = schemas.NewPlace(id, k.text.Generation, "")
+	return k
+}
+
+// done acknowledges all.
+func (k *desk) done() {
+	k.batch.Enter()
+	k.text.Window.ring.base = k.text.Window.ring.next
+	k.batch.reset()
+	k.batch.press.chunk = k.batch.press.chunk[:0]
+}
+
+func benchLines(b *testing.B, d line.Decoder, data []byte, n int) {
+	k := newDesk(d)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		for used := 0; used < len(data); {
+			used += k.maker.Feed(k.batch, &k.log, &k.text, data[used:])
+			if k.batch.Full() {
+				k.done()
+			}
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/line")
+}
+
+func BenchmarkDockerLines(b *testing.B) {
+	var data []byte
+	for i := range 200 {
+		data = append(data, shiptest.DockerJSON("stdout", shiptest.Sample(i)+"\n", time.Unix(1763715467, int64(i)))...)
+	}
+	benchLines(b, line.JSONFile, data, 200)
+}
+
+func BenchmarkPlainLines(b *testing.B) {
+	var data []byte
+	for i := range 200 {
+		data = append(data, shiptest.Sample(i)+"\n"...)
+	}
+	benchLines(b, nil, data, 200)
+}
+
+func TestLinesAllocateNothing(t *testing.T) {
+	for _, d := range []line.Decoder{line.JSONFile, nil} {
+		k := newDesk(d)
+		text := []byte(shiptest.DockerJSON("stdout", "hello \"world\"\n", time.Now()))
+		run := func() {
+			for range 100 {
+				k.maker.Feed(k.batch, &k.log, &k.text, text)
+			}
+			k.done()
+		}
+		run()
+		if n := testing.AllocsPerRun(20, run); n > 0 {
+			t.Errorf("decoder %v: %v allocations in 100 lines", d, n)
+		}
+	}
+}

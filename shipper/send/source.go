@@ -1,0 +1,101 @@
+package send
+
+import (
+	"hash/fnv"
+	"sync/atomic"
+
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/line"
+)
+
+// Source is what the events of one source have in common on their way, and what of them
+// Kafka refuses. It is owned by who makes events, but for what is atomic.
+type Source struct {
+	key     []byte
+	headers []kafka.Header
+	tail    *schemas.Tail
+	width   int    // bytes of an event without message, stream and file name, at most
+	hash    uint32 // of what its partition hangs on
+
+	path    string        // for messages
+	made    *int64        // events made, counted for its kind
+	refused atomic.Int64  // memory of events that Kafka refuses, in bytes
+	memory  *atomic.Int64 // the same of all sources
+	problem string        // why it refuses them, for the status and to log on change
+}
+
+// widestGeneration has the length of the longest log.generation: two numbers of 64 bits
+// and one of 32, at most.
+const widestGeneration = "18446744073709551615-9223372036854775807-18446744073709551615"
+
+// NewSource is a source whose events are counted in made. It needs Describe before its
+// first event.
+func (r *Refusals) NewSource(made *int64) *Source { return &Source{made: made, memory: &r.memory} }
+
+// Describe has what events say of their source rendered. info.ID is the source's id.
+func (s *Source) Describe(info *schemas.Source, partitionBy string) {
+	s.path, s.key = info.Path, []byte(info.ID)
+	s.tail = schemas.NewTail(info)
+	widest := schemas.Line{Stream: line.Stdout, Offset: 1<<63 - 1, Size: 1<<63 - 1, Flags: line.AllFlags.Texts(), FileName: []byte("x"), Generation: widestGeneration}
+	s.width = len(schemas.AppendEvent(nil, &widest, s.tail)) + 64
+	s.headers = nil
+	for _, h := range [][2]string{{schemas.HeaderDC, info.DC}, {schemas.HeaderApp, info.ServiceName}, {schemas.HeaderDataset, info.Dataset}} {
+		if h[1] != "" {
+			s.headers = append(s.headers, kafka.Header{Key: []byte(h[0]), Value: []byte(h[1])})
+		}
+	}
+	h := fnv.New32a()
+	if partitionBy == BySource {
+		h.Write(s.key)
+	} else {
+		h.Write([]byte(info.Host))
+	}
+	s.hash = h.Sum32()
+}
+
+// Width is how many bytes an event of the source has at most, besides its message and
+// file name.
+func (s *Source) Width() int { return s.width }
+
+// Problem is why Kafka refuses events of the source; empty: it takes all.
+func (s *Source) Problem() string { return s.problem }
+
+// Waits tells whether a file of the source is not to be read on, since Kafka refuses
+// events of it and too much is kept: of those, or of positions that wait after them.
+func (s *Source) Waits(w *Window) bool {
+	if s.refused.Load() == 0 {
+		return false
+	}
+	if s.memory.Load() > maxRefused {
+		return true
+	}
+	_, n := w.Position()
+	return n > maxAfter
+}
+
+// Mended reports once that Kafka takes the events of the source again.
+func (s *Source) Mended() bool {
+	if s.problem == "" || s.refused.Load() > 0 {
+		return false
+	}
+	s.problem = ""
+	return true
+}
+
+func (s *Source) refuse(err error) (news bool) {
+	news = s.problem != err.Error()
+	s.problem = err.Error()
+	return news
+}
+
+// keep counts the memory of an event that is kept until Kafka takes it.
+func (s *Source) keep(size int64) {
+	s.refused.Add(size)
+	s.memory.Add(size)
+}
+
+func (s *Source) release(size int64) {
+	s.refused.Add(-size)
+	s.memory.Add(-size)
+}
