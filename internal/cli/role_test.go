@@ -1,7 +1,6 @@
-package main
+package cli
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,11 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,56 +143,6 @@ func TestPortTakenIsAnError(t *testing.T) {
 	cfg.Admin.Listen = l.Addr().String()
 	if err := runStages(t.Context(), cfg, slog.New(slog.DiscardHandler), stage{"shipper", untilDone}); err == nil || !strings.Contains(err.Error(), "admin.listen") {
 		t.Errorf("runStages: %v; want an error that names admin.listen", err)
-	}
-}
-
-// TestRolesStopWhileServersAreAway: SIGTERM ends each role with exit code 0, also when
-// no server of it can be reached.
-func TestRolesStopWhileServersAreAway(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "sluice.yaml")
-	text := `
-host: web1
-data_dir: ` + dir + `
-shutdown_timeout: 5s
-admin: {listen: 127.0.0.1:0}
-kafka:
-  a: {brokers: ["127.0.0.1:1"]}
-  b: {brokers: ["127.0.0.1:2"]}
-shipper: {kafka: a, files: [{paths: [` + dir + `/*.log]}]}
-aggregator: {sources: [{kafka: a}], target: {kafka: b}}
-indexer: {kafka: b, outputs: [{name: online, elasticsearch: {hosts: ["http://127.0.0.1:1"]}}]}
-`
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "x.log"), []byte("a line\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, role := range config.Roles {
-		t.Run(role, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command("sluice", role, "-c", file)
-			stderr, err := cmd.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var log strings.Builder
-			for lines := bufio.NewScanner(stderr); lines.Scan(); {
-				log.WriteString(lines.Text() + "\n")
-				if strings.Contains(lines.Text(), "msg=started") {
-					if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-			if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "msg=stopped") {
-				t.Errorf("sluice %s: %v; want exit code 0 and word of its stop in\n%s", role, err, &log)
-			}
-		})
 	}
 }
 

@@ -1,15 +1,11 @@
-package main
+package cli
 
 import (
-	_ "embed" // the schema
-
 	"github.com/spf13/cobra"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/schemas"
 )
-
-//go:embed schemas/config.schema.json
-var configSchema []byte
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -33,7 +29,7 @@ replaced, secrets masked.`,
 		text := config.Example
 		switch {
 		case *schema:
-			text = configSchema
+			text = schemas.Config
 		case !*example:
 			cfg, err := config.Load(*path, roles()...)
 			if err != nil {

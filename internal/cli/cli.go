@@ -1,4 +1,5 @@
-package main
+// Package cli is the command line: one file a command, and what commands share.
+package cli
 
 import (
 	"context"
@@ -22,8 +23,24 @@ const (
 
 const defaultConfig = "/etc/sluice/sluice.yaml"
 
-// execute runs a command line and is its exit code.
-func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// commands are those of the command line, in the order of the help text.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		shipperCommand(),
+		aggregatorCommand(),
+		indexerCommand(),
+		upCommand(),
+		setupCommand(),
+		checkCommand(),
+		configCommand(),
+		versionCommand(),
+	}
+}
+
+// Execute runs a command line, drains when ctx ends, and returns the exit code: 0, 1 if
+// the command failed, 2 if its arguments or its configuration are wrong. It may run once
+// at a time.
+func Execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "sluice",
 		Short: "Carry logs from containers and files to Elasticsearch",

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -81,5 +85,55 @@ func TestDocumentedConfigurations(t *testing.T) {
 	}
 	if tested < 2 {
 		t.Errorf("found %d configurations in %q", tested, files)
+	}
+}
+
+// TestRolesStopWhileServersAreAway: SIGTERM ends each role with exit code 0, also when
+// no server of it can be reached.
+func TestRolesStopWhileServersAreAway(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sluice.yaml")
+	text := `
+host: web1
+data_dir: ` + dir + `
+shutdown_timeout: 5s
+admin: {listen: 127.0.0.1:0}
+kafka:
+  a: {brokers: ["127.0.0.1:1"]}
+  b: {brokers: ["127.0.0.1:2"]}
+shipper: {kafka: a, files: [{paths: [` + dir + `/*.log]}]}
+aggregator: {sources: [{kafka: a}], target: {kafka: b}}
+indexer: {kafka: b, outputs: [{name: online, elasticsearch: {hosts: ["http://127.0.0.1:1"]}}]}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "x.log"), []byte("a line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range config.Roles {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("sluice", role, "-c", file)
+			stderr, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var log strings.Builder
+			for lines := bufio.NewScanner(stderr); lines.Scan(); {
+				log.WriteString(lines.Text() + "\n")
+				if strings.Contains(lines.Text(), "msg=started") {
+					if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := cmd.Wait(); err != nil || !strings.Contains(log.String(), "msg=stopped") {
+				t.Errorf("sluice %s: %v; want exit code 0 and word of its stop in\n%s", role, err, &log)
+			}
+		})
 	}
 }
