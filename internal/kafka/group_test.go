@@ -469,7 +469,7 @@ func TestNewTopicsAndPartitions(t *testing.T) {
 // Run starts without a cluster, and ends in time when the cluster is gone.
 func TestGroupWithoutCluster(t *testing.T) {
 	t.Parallel()
-	w := newWire()
+	w := newNetwork()
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "logs"), kfake.ListenFn(w.listen))
 	c := clusterAt(t, k.ListenAddrs()...)
 	fill(t, c, "logs", 2, 50)

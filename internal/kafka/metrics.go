@@ -23,4 +23,9 @@ var (
 	groupHeld      = metrics.NewGauge("kafka_fetch_held_bytes", "bytes", "Fetched records from the oldest unfinished one of each partition on", "cluster", "group")
 	groupErrors    = metrics.NewCounter("kafka_group_errors", "errors", "Errors of the group, such as failed commits and fetches", "cluster", "group", "error")
 	lag            = metrics.NewGauge("kafka_lag", "records", "Records of a partition that are not finished, those already deleted left out", "cluster", "group", "topic", "partition")
+
+	wireRequests  = metrics.NewCounter("kafka_wire_requests", "requests", "Requests written on connections of our own", "cluster")
+	wireSent      = metrics.NewCounter("kafka_wire_sent_bytes", "bytes", "Bytes written on connections of our own", "cluster")
+	wireReceived  = metrics.NewCounter("kafka_wire_received_bytes", "bytes", "Bytes of answers read on connections of our own", "cluster")
+	wireThrottled = metrics.NewCounter("kafka_wire_throttled_seconds", "seconds", "Time that requests waited because a broker's quota asked for it", "cluster")
 )

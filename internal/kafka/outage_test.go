@@ -80,7 +80,7 @@ func TestHourOfOutage(t *testing.T) {
 		t.Run(compression, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var network kfake.VirtualNetwork
-				w := newWire()
+				w := newNetwork()
 				w.under = network.Listen
 				k := fake(t, kfake.Ports(9001, 9002, 9003), kfake.SeedTopics(partitions, "logs"), kfake.ListenFn(w.listen))
 				var refuse, swallow, mute atomic.Bool

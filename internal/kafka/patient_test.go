@@ -139,9 +139,9 @@ func TestSessionsThatEndSoon(t *testing.T) {
 // What is finished is committed while the leader of another partition is silent.
 func TestCommitsWhileSurveyWaits(t *testing.T) {
 	t.Parallel()
-	var wires []*wire
+	var wires []*network
 	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(2, "logs"), kfake.ListenFn(func(network, addr string) (net.Listener, error) {
-		wires = append(wires, newWire())
+		wires = append(wires, newNetwork())
 		return wires[len(wires)-1].listen(network, addr)
 	}))
 	near := k.CoordinatorFor("g")

@@ -101,7 +101,7 @@ func TestLostConnections(t *testing.T) {
 	for name, f := range map[string]fate{"request": lose, "answer": loseAnswer, "silence": mute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire()
+			w := newNetwork()
 			k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(3, "logs"), kfake.ListenFn(w.listen))
 			c := clusterAt(t, k.ListenAddrs()...)
 			most := int64(8)
@@ -167,7 +167,7 @@ func TestNodeRemoved(t *testing.T) {
 // all arrives when the cluster is there.
 func TestMemoryIsBoundedInAnOutage(t *testing.T) {
 	t.Parallel()
-	w := newWire()
+	w := newNetwork()
 	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(3, "logs"), kfake.ListenFn(w.listen))
 	w.cut(true)
 	c := clusterAt(t, k.ListenAddrs()...)
@@ -546,7 +546,7 @@ func TestDrainAndCloseWithoutCluster(t *testing.T) {
 // Close does not wait for a broker that has fallen silent.
 func TestCloseWithSilentBroker(t *testing.T) {
 	t.Parallel()
-	w := newWire()
+	w := newNetwork()
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"), kfake.ListenFn(w.listen))
 	c := clusterAt(t, k.ListenAddrs()...)
 	c.timing.answer = time.Minute

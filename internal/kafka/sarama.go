@@ -186,6 +186,9 @@ type conn struct {
 	dialer *dialer
 }
 
+// PlainConn is the connection below, for writing several buffers at once.
+func (c *conn) PlainConn() net.Conn { return c.Conn }
+
 func (c *conn) Close() error {
 	c.dialer.mu.Lock()
 	delete(c.dialer.conns, c)

@@ -77,7 +77,7 @@ var (
 // trap does things to one cluster: error answers, and what a network does.
 type trap struct {
 	k    *kfake.Cluster
-	wire *wire
+	wire *network
 	name string
 
 	set []*kfake.FaultHandle
@@ -90,7 +90,7 @@ type trap struct {
 }
 
 func newTrap(t testing.TB, name string, topics ...kfake.Opt) *trap {
-	w := newWire()
+	w := newNetwork()
 	x := &trap{name: name, wire: w, fates: map[kmsg.Key][]fate{}, done: map[string]int{}, batches: map[string]any{}}
 	x.k = fake(t, append(topics, kfake.NumBrokers(3), kfake.ListenFn(w.listen), kfake.GroupMinSessionTimeout(time.Second))...)
 	w.set(x.fate)

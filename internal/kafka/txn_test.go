@@ -129,7 +129,7 @@ func TestFencing(t *testing.T) {
 // again.
 func TestTransactionsUnderFaults(t *testing.T) {
 	t.Parallel()
-	w := newWire()
+	w := newNetwork()
 	k := fake(t, kfake.NumBrokers(3), kfake.SeedTopics(2, "logs"), kfake.ListenFn(w.listen))
 	var n atomic.Int64
 	w.set(func(key int16) fate {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// wire is the network between the clients and a kfake cluster: it can lose requests,
+// network is what lies between the clients and a kfake cluster: it can lose requests,
 // lose answers and fall silent, by kind of request.
-type wire struct {
+type network struct {
 	under func(network, addr string) (net.Listener, error) // makes the listeners
 
 	// fate is asked for every request; it may be called from several goroutines.
 	mu   sync.Mutex
-	fate func(key int16) fate // guarded by mu; nil: all pass
-	sets int                  // how often fate was set; guarded by mu
-	down bool                 // guarded by mu; connections are refused
-	open map[*wireConn]bool   // guarded by mu
+	fate func(key int16) fate  // guarded by mu; nil: all pass
+	sets int                   // how often fate was set; guarded by mu
+	down bool                  // guarded by mu; connections are refused
+	open map[*networkConn]bool // guarded by mu
 }
 
 type fate int
@@ -34,32 +34,32 @@ const (
 // stalled is how late.
 const stalled = 150 * time.Millisecond
 
-func newWire() *wire { return &wire{under: net.Listen, open: map[*wireConn]bool{}} }
+func newNetwork() *network { return &network{under: net.Listen, open: map[*networkConn]bool{}} }
 
 // listen is for kfake.ListenFn.
-func (w *wire) listen(network, addr string) (net.Listener, error) {
+func (w *network) listen(network, addr string) (net.Listener, error) {
 	l, err := w.under(network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &wireListener{l, w}, nil
+	return &networkListener{l, w}, nil
 }
 
-func (w *wire) set(f func(key int16) fate) {
+func (w *network) set(f func(key int16) fate) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fate = f
 	w.sets++
 }
 
-func (w *wire) age() int {
+func (w *network) age() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.sets
 }
 
 // cut cuts all connections; while down, new ones are cut as well.
-func (w *wire) cut(down bool) {
+func (w *network) cut(down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = down
@@ -68,7 +68,7 @@ func (w *wire) cut(down bool) {
 	}
 }
 
-func (w *wire) of(key int16) fate {
+func (w *network) of(key int16) fate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fate == nil {
@@ -77,18 +77,18 @@ func (w *wire) of(key int16) fate {
 	return w.fate(key)
 }
 
-type wireListener struct {
+type networkListener struct {
 	net.Listener
-	w *wire
+	w *network
 }
 
-func (l *wireListener) Accept() (net.Conn, error) {
+func (l *networkListener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		wc := &wireConn{Conn: c, w: l.w, fates: map[int32]fate{}}
+		wc := &networkConn{Conn: c, w: l.w, fates: map[int32]fate{}}
 		l.w.mu.Lock()
 		if l.w.down {
 			l.w.mu.Unlock()
@@ -101,10 +101,10 @@ func (l *wireListener) Accept() (net.Conn, error) {
 	}
 }
 
-// wireConn follows the frames of one connection.
-type wireConn struct {
+// networkConn follows the frames of one connection.
+type networkConn struct {
 	net.Conn
-	w *wire
+	w *network
 
 	head []byte // of the frame being read; up to 12 bytes
 	left int    // bytes of its body to come
@@ -113,14 +113,14 @@ type wireConn struct {
 	fates map[int32]fate // by correlation id; guarded by mu
 }
 
-func (c *wireConn) Close() error {
+func (c *networkConn) Close() error {
 	c.w.mu.Lock()
 	delete(c.w.open, c)
 	c.w.mu.Unlock()
 	return c.Conn.Close()
 }
 
-func (c *wireConn) Read(b []byte) (int, error) {
+func (c *networkConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	for rest := b[:n]; len(rest) > 0; {
 		if c.left > 0 {
@@ -149,7 +149,7 @@ func (c *wireConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (c *wireConn) Write(b []byte) (int, error) { // kfake writes an answer at once
+func (c *networkConn) Write(b []byte) (int, error) { // kfake writes an answer at once
 	id := int32(binary.BigEndian.Uint32(b[4:]))
 	c.mu.Lock()
 	f := c.fates[id]
