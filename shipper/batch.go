@@ -60,7 +60,7 @@ func (t *tailer) emit(f *file, l *schemas.Line, fl flags, safe int64) {
 }
 
 // emitOwned is emit for an event that is not in the window of one file alone.
-func (t *tailer) emitOwned(owner any, s *source, l *schemas.Line, fl flags) {
+func (t *tailer) emitOwned(owner any, s *origin, l *schemas.Line, fl flags) {
 	t.put(s, l, fl, kafka.Tag{Owner: owner})
 }
 
@@ -69,7 +69,7 @@ func (t *tailer) push(f *file, safe int64) {
 	t.cur.pushes = append(t.cur.pushes, push{f, safe})
 }
 
-func (t *tailer) put(s *source, l *schemas.Line, fl flags, tag kafka.Tag) {
+func (t *tailer) put(s *origin, l *schemas.Line, fl flags, tag kafka.Tag) {
 	l.Flags = flagSets[fl]
 	need := s.tailLen + len(l.Message) + len(l.FileName) + len(l.Stream)
 	if cap(t.chunk)-len(t.chunk) < need || t.apart && t.chunkOf != s {
@@ -92,7 +92,7 @@ func (t *tailer) put(s *source, l *schemas.Line, fl flags, tag kafka.Tag) {
 // newChunk makes room for events. Where sources go to partitions of their own, a chunk
 // is one source's: else the few events of a partition that cannot be written would keep
 // those of all others in memory.
-func (t *tailer) newChunk(s *source, need int) {
+func (t *tailer) newChunk(s *origin, need int) {
 	size := chunkSize
 	if t.apart {
 		size, t.chunkOf = min(t.ahead, chunkSize), s

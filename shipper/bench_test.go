@@ -13,6 +13,8 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/shipper/source"
+	"github.com/sluicelog/sluice/shipper/source/files"
 )
 
 // nullProducer acknowledges everything in batches of 1000, as Kafka would at best.
@@ -45,13 +47,13 @@ func BenchmarkShipFiles(b *testing.B) {
 		line := "2026-11-21 08:57:47.123 INFO  [http-nio-8080-exec-12] com.shop.OrderService - order ua=\"Mozilla/5.0 (iPhone)\" " + strings.Repeat("key=value ", i%180)
 		text.WriteString(dockerJSON("stdout", line+"\n", time.Unix(1763715467, int64(i))))
 	}
-	const files = 8
-	for i := range files {
+	const nFiles = 8
+	for i := range nFiles {
 		if err := os.WriteFile(dir+"/"+string(rune('a'+i))+".json", []byte(text.String()), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.SetBytes(int64(text.Len()) * files)
+	b.SetBytes(int64(text.Len()) * nFiles)
 	b.ReportAllocs()
 	var cpu time.Duration
 	for b.Loop() {
@@ -68,15 +70,18 @@ func BenchmarkShipFiles(b *testing.B) {
 		}
 		saver := newStorer(db, m)
 		t := newTailer(cfg, slog.New(slog.DiscardHandler), m, nil, out, saver)
-		t.load(all)
 		ctx, cancel := context.WithCancel(b.Context())
-		s := &scanner{files: cfg.Shipper.Files, interval: time.Second, ask: t.rescan, out: t.targets, log: t.log}
+		s, err := files.New(cfg.Shipper.Files, time.Second, t.log)
+		if err != nil {
+			b.Fatal(err)
+		}
+		t.load(all, []source.Discoverer{s})
 		before := cpuTime()
 		ended := make(chan bool, 4)
-		for _, run := range []func(){func() { s.run(ctx) }, func() { out.run(ctx) }, saver.run, func() { t.run(ctx) }} {
+		for _, run := range []func(){func() { s.Run(ctx, t.news) }, func() { out.run(ctx) }, saver.run, func() { t.run(ctx) }} {
 			go func() { run(); ended <- true }()
 		}
-		for p.lines.Load() < files*perFile {
+		for p.lines.Load() < nFiles*perFile {
 			time.Sleep(time.Millisecond)
 		}
 		cpu += cpuTime() - before
@@ -90,7 +95,7 @@ func BenchmarkShipFiles(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N)/(files*perFile), "cpu-ns/line")
+	b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N)/(nFiles*perFile), "cpu-ns/line")
 }
 
 func cpuTime() time.Duration {

@@ -13,10 +13,11 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // workBench is a tailer that is stepped by hand.
-func workBench(t *testing.T) (*tailer, *source) {
+func workBench(t *testing.T) (*tailer, *origin) {
 	t.Helper()
 	tl, f := bench(false)
 	tl.cfg, tl.log = &config.Shipper{ReadBudget: 64 * config.KiB}, slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -26,9 +27,9 @@ func workBench(t *testing.T) (*tailer, *source) {
 }
 
 // openBench follows a file of a source of its own.
-func openBench(t *testing.T, tl *tailer, like *source, path string) *file {
+func openBench(t *testing.T, tl *tailer, like *origin, path string) *file {
 	t.Helper()
-	s := newSource(kindFile, path, path, "host1")
+	s := newOrigin(source.Spec{Kind: source.KindFile, Name: path, Path: path}, "host1")
 	s.n, s.tail, s.tailLen = like.n, like.tail, like.tailLen
 	fd, st, err := disk.Open(path)
 	if err != nil {
@@ -166,7 +167,7 @@ func TestEventsOfAPartitionThatWaitsKeepNoOthersInMemory(t *testing.T) {
 	tl.apart = true
 	files := make([]*file, 50)
 	for i := range files {
-		s := newSource(kindFile, "x", "x", "host1")
+		s := newOrigin(source.Spec{Kind: source.KindFile, Name: "x", Path: "x"}, "host1")
 		s.n, s.tail, s.tailLen = like.n, like.tail, like.tailLen
 		files[i] = newFile(s, -1, disk.Stat{}, "x", position{}, 0)
 	}

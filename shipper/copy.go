@@ -16,10 +16,10 @@ import (
 // between our last read and the cut is read from the copy.
 
 // mayCopy tells whether f may be a copy of the live file beside it: a predecessor that
-// was renamed is older than the file that took its place. Lines of Docker have the same
-// ids in a copy anyway.
+// was renamed is older than the file that took its place. Lines with a time of their own have
+// the same ids in a copy anyway.
 func mayCopy(f, live *file) bool {
-	return live != nil && !f.src.docker && live.at.Birth != 0 && f.at.Birth > live.at.Birth
+	return live != nil && !f.src.Decoder.Timed() && live.at.Birth != 0 && f.at.Birth > live.at.Birth
 }
 
 // compare finds out whether f is a copy of f.like: it has what stood where that file was
@@ -83,7 +83,7 @@ func (f *file) isLike(o *file) bool {
 }
 
 // adopted tells whether a file of the source is read as a copy of a generation.
-func (s *source) adopted(of generation) bool {
+func (s *origin) adopted(of generation) bool {
 	return slices.ContainsFunc(s.files, func(f *file) bool { return f.at.Of != nil && *f.at.Of == of })
 }
 
@@ -97,7 +97,7 @@ func (t *tailer) adopt(f *file, st disk.Stat, of generation, from int64) *file {
 		return f
 	}
 	t.replace(f, g)
-	t.log.Info("file is a copy", "path", f.path, "of", f.src.path, "from", from)
+	t.log.Info("file is a copy", "path", f.path, "of", f.src.Path, "from", from)
 	t.save()
 	return g
 }

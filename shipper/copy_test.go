@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 func (s *site) content(name string) string {
@@ -258,12 +259,12 @@ func TestCopiesWithoutBirthTimesAreReadAsFilesOfTheirOwn(t *testing.T) {
 // A copy of Docker's log is read as a file of its own: its lines have the ids that they
 // had, and a line that is unfinished in the log is joined with what follows it there.
 func TestCopiesOfDockersLogsAreNotAdopted(t *testing.T) {
-	live := &file{src: &source{docker: true}, at: position{Birth: 1}}
+	live := &file{src: &origin{Spec: source.Spec{Decoder: source.JSONFile}}, at: position{Birth: 1}}
 	copied := &file{src: live.src, at: position{Birth: 2}}
 	if mayCopy(copied, live) {
 		t.Error("a copy of Docker's log may be adopted")
 	}
-	live.src.docker = false
+	live.src.Decoder = source.Text
 	if !mayCopy(copied, live) {
 		t.Error("a younger sibling may not be a copy")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 	"github.com/sluicelog/sluice/test/e2e/workload"
 )
 
@@ -266,11 +267,18 @@ func TestSplitEventAddsUp(t *testing.T) {
 
 // bench is a tailer without files whose batches go nowhere.
 func bench(docker bool) (*tailer, *file) {
-	t := &tailer{m: newMeters(metrics.New("shipper", "h")), maxLine: 2 << 20, cur: &batch{}, buf: make([]byte, readSize), now: time.Now()}
-	s := newSource(kindDocker, "c", "/var/lib/docker/containers/c/c-json.log", "host1")
-	s.docker, s.n = docker, &t.kinds[0]
-	s.describe(schemas.Source{Path: s.path, ContainerID: fakeID(1), ContainerName: "mesos-6f2a1c34", Image: "registry/order:1.2.3", TaskID: "order.prod.6f2a1c34", AppID: "/prod/order", ServiceName: "order", Host: "host1", Labels: map[string]string{"tier": "gold"}}, "dc1", "host")
-	return t, newFile(s, -1, disk.Stat{}, s.path, position{}, 0)
+	t := &tailer{m: newMeters(metrics.New("shipper", "h")), maxLine: 2 << 20, cur: &batch{}, buf: make([]byte, readSize), now: time.Now(), kinds: map[string]*kindTally{}}
+	spec := source.Spec{
+		Kind: source.KindDocker, Name: "c", Path: "/var/lib/docker/containers/c/c-json.log",
+		Tags: schemas.Source{ContainerID: fakeID(1), ContainerName: "mesos-6f2a1c34", Image: "registry/order:1.2.3", TaskID: "order.prod.6f2a1c34", AppID: "/prod/order", ServiceName: "order", Labels: map[string]string{"tier": "gold"}},
+	}
+	if docker {
+		spec.Decoder, spec.Joiner = source.JSONFile, source.Pieces
+	}
+	s := newOrigin(spec, "host1")
+	s.n = t.kind(s.Kind)
+	s.describe("host1", "dc1", nil, "host")
+	return t, newFile(s, -1, disk.Stat{}, s.Path, position{}, 0)
 }
 
 func benchFeed(b *testing.B, docker bool, data []byte, n int) {

@@ -2,33 +2,35 @@ package shipper
 
 import (
 	"bytes"
-	"encoding/json"
 	"time"
+
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
-// containerGone has the rest of a removed container's files shipped.
-func (t *tailer) containerGone(s *source, tg target) {
-	t.keepContainer(tg.name, nil)
+// depart has the rest of a source that is gone shipped.
+func (t *tailer) depart(key string, s *origin, c *source.Change) {
+	t.keep(key, &c.Spec, nil)
 	if s != nil {
-		s.gone, s.running = true, false
+		s.gone, s.Hints.Ended = true, true
 		t.discover(s)
 		t.release(s)
 	}
-	// What the lookout opened of it may come later, so it is counted as missed later.
-	d, told := t.departed[tg.name]
+	// What its discoverer opened of it may come later, so it is counted as missed later.
+	d, told := t.departed[key]
 	if !told {
-		d.at = t.now
+		d.at, d.name = t.now, c.Spec.Name
 	}
-	d.ran = d.ran || tg.missed || s != nil && !s.held
+	d.ran = d.ran || c.What == source.Missed || s != nil && !s.Hints.Pending
 	d.opened = d.opened || s != nil && s.opened
-	t.departed[tg.name] = d
+	t.departed[key] = d
 }
 
-// departure is a container that was removed a moment ago.
+// departure is a source that went a moment ago.
 type departure struct {
+	name    string
 	at      time.Time
-	ran     bool // Docker said that it started
-	opened  bool // its log could be opened
+	ran     bool // it had something to say
+	opened  bool // a file of it could be opened
 	counted bool
 }
 
@@ -37,11 +39,11 @@ const (
 	departedFor = time.Minute
 )
 
-// release has a held source read though its container is gone: all that is known of it
-// is its id, which is better than nothing, unless it may be one that is not wanted.
-func (t *tailer) release(s *source) {
-	if s.opened && len(t.cfg.Docker.IncludeNames) == 0 {
-		s.held = false
+// release has a pending source read though it is gone: all that is known of it is its
+// name, which is better than nothing, unless it may be one that is not wanted.
+func (t *tailer) release(s *origin) {
+	if s.opened && !s.Hints.IfKnown {
+		s.Hints.Pending = false
 	}
 	t.lookAt(s)
 	for _, f := range s.files {
@@ -49,45 +51,32 @@ func (t *tailer) release(s *source) {
 	}
 }
 
-// countMissed counts the containers whose log was deleted before it could be opened.
+// countMissed counts the sources whose log was deleted before it could be opened.
 func (t *tailer) countMissed() {
-	for id, d := range t.departed {
+	for key, d := range t.departed {
 		since := t.now.Sub(d.at)
 		if d.ran && !d.opened && !d.counted && since >= missedAfter {
 			d.counted = true
-			t.departed[id] = d
+			t.departed[key] = d
 			t.m.missed.Inc()
-			t.log.Warn("container was removed before its log could be read", "container", id)
+			t.log.Warn("container was removed before its log could be read", "container", d.name)
 		}
 		if since > departedFor {
-			delete(t.departed, id)
+			delete(t.departed, key)
 		}
 	}
 }
 
-func containerID(s string) bool {
-	for _, c := range []byte(s) {
-		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
-			return false
-		}
+// keep has what is known of a source stored, for its discoverer, or deleted if it is nil.
+func (t *tailer) keep(key string, spec *source.Spec, known []byte) {
+	bucket, ok := t.buckets[spec.Kind]
+	if !ok || bytes.Equal(known, t.kept[key]) {
+		return
 	}
-	return len(s) == 64
-}
-
-// keepContainer has what is known of a container stored, or deleted if c is nil.
-func (t *tailer) keepContainer(id string, c *container) {
-	r := record{bucket: bucketContainers, key: id}
-	if c != nil {
-		var err error
-		if r.value, err = json.Marshal(c); err != nil || bytes.Equal(r.value, t.known[id]) {
-			return
-		}
-		t.known[id] = r.value
+	if known == nil {
+		delete(t.kept, key)
 	} else {
-		if t.known[id] == nil {
-			return
-		}
-		delete(t.known, id)
+		t.kept[key] = known
 	}
-	t.later = append(t.later, r)
+	t.later = append(t.later, record{bucket: bucket, key: spec.Name, value: known})
 }

@@ -4,20 +4,21 @@ import (
 	"path/filepath"
 
 	"github.com/sluicelog/sluice/shipper/inotify"
+	"github.com/sluicelog/sluice/shipper/source/files"
 )
 
 // directory is watched for names that come and go.
 type directory struct {
 	wd      int32
 	path    string
-	sources map[string]*source // by base name
+	sources map[string]*origin // by base name
 }
 
-func (t *tailer) watchDir(s *source) {
-	if t.watch == nil || s.path == "" {
+func (t *tailer) watchDir(s *origin) {
+	if t.watch == nil || s.Path == "" {
 		return
 	}
-	path := filepath.Dir(s.path)
+	path := filepath.Dir(s.Path)
 	d := t.dirOf[path]
 	if d == nil {
 		wd, err := t.watch.Dir(path, inotify.ComesGoes)
@@ -25,21 +26,21 @@ func (t *tailer) watchDir(s *source) {
 			return // the poll finds out
 		}
 		if d = t.dirs[wd]; d == nil {
-			d = &directory{wd: wd, path: path, sources: map[string]*source{}}
+			d = &directory{wd: wd, path: path, sources: map[string]*origin{}}
 			t.dirs[wd] = d
 		}
 		t.dirOf[path] = d
 	}
-	d.sources[filepath.Base(s.path)] = s
+	d.sources[filepath.Base(s.Path)] = s
 }
 
-func (t *tailer) unwatch(s *source) {
-	path := filepath.Dir(s.path)
+func (t *tailer) unwatch(s *origin) {
+	path := filepath.Dir(s.Path)
 	d := t.dirOf[path]
-	if d == nil || d.sources[filepath.Base(s.path)] != s {
+	if d == nil || d.sources[filepath.Base(s.Path)] != s {
 		return
 	}
-	delete(d.sources, filepath.Base(s.path))
+	delete(d.sources, filepath.Base(s.Path))
 	if len(d.sources) == 0 {
 		delete(t.dirOf, path)
 		if t.dirs[d.wd] == d {
@@ -72,7 +73,7 @@ func (t *tailer) wake() {
 			continue
 		}
 		s := d.sources[e.Name]
-		if base, ok := numbered(e.Name); s == nil && ok {
+		if base, ok := files.Numbered(e.Name); s == nil && ok {
 			s = d.sources[base]
 		}
 		if s != nil {
@@ -88,9 +89,9 @@ func (t *tailer) wake() {
 	}
 }
 
+// askScan has names looked for that nobody knows.
 func (t *tailer) askScan() {
-	select {
-	case t.rescan <- struct{}{}:
-	default:
+	for _, l := range t.lookers {
+		l.Look()
 	}
 }

@@ -21,7 +21,7 @@ type candidate struct {
 
 // discover finds the files of a source, rotated ones first, and opens those it does not
 // know. It looks again as long as it found any, since names may move meanwhile.
-func (t *tailer) discover(s *source) {
+func (t *tailer) discover(s *origin) {
 	for range 10 {
 		if !t.discoverOnce(s) {
 			break
@@ -29,8 +29,8 @@ func (t *tailer) discover(s *source) {
 	}
 }
 
-func (t *tailer) discoverOnce(s *source) (opened bool) {
-	if s.path == "" {
+func (t *tailer) discoverOnce(s *origin) (opened bool) {
+	if s.Path == "" {
 		return false
 	}
 	found, err := t.candidates(s)
@@ -43,7 +43,7 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 	}
 	var order []*file
 	var live *file
-	if n := len(found) - 1; n >= 0 && found[n].path == s.path { // first, since the others may be copies of it
+	if n := len(found) - 1; n >= 0 && found[n].path == s.Path { // first, since the others may be copies of it
 		live, opened = t.follow(s, found[n], nil)
 		found = found[:n]
 	}
@@ -76,7 +76,7 @@ func (t *tailer) discoverOnce(s *source) (opened bool) {
 }
 
 // follow is the file of a candidate; nil if it is another source's, or cannot be opened.
-func (t *tailer) follow(s *source, c candidate, live *file) (f *file, opened bool) {
+func (t *tailer) follow(s *origin, c candidate, live *file) (f *file, opened bool) {
 	f = t.files[c.stat.ID]
 	if f != nil && f.key != c.stat.Key() { // the inode is another file's now
 		if f.fd >= 0 {
@@ -106,7 +106,7 @@ func remove(files []*file, f *file) []*file {
 
 // candidates are the files under the names of a source, oldest first: dated siblings,
 // path.N to path.1, path.
-func (t *tailer) candidates(s *source) ([]candidate, error) {
+func (t *tailer) candidates(s *origin) ([]candidate, error) {
 	var out []candidate
 	gz := 0
 	look := func(path string) error {
@@ -114,13 +114,13 @@ func (t *tailer) candidates(s *source) ([]candidate, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err == nil && st.Regular && !matchAny(s.exclude, path) {
+		if err == nil && st.Regular && !s.Hints.Exclude.Match(path) {
 			out = append(out, candidate{path, st})
 		}
 		return err
 	}
 	for n := 1; n <= maxRotated; n++ {
-		path := s.path + "." + strconv.Itoa(n)
+		path := s.Path + "." + strconv.Itoa(n)
 		had := len(out)
 		if err := look(path); err != nil {
 			return nil, err
@@ -139,17 +139,17 @@ func (t *tailer) candidates(s *source) ([]candidate, error) {
 	slices.Reverse(out)
 	numbered := out
 	out = nil
-	for _, path := range s.dated {
+	for _, path := range s.Hints.Siblings {
 		if err := look(path); err != nil {
 			return nil, err
 		}
 	}
 	out = append(out, numbered...)
-	err := look(s.path)
+	err := look(s.Path)
 	return out, err
 }
 
-func (t *tailer) sourceTrouble(s *source, err error) {
+func (t *tailer) sourceTrouble(s *origin, err error) {
 	t.m.openErrs.Inc()
 	if exhausted(err) {
 		if !t.noFD {
@@ -160,7 +160,7 @@ func (t *tailer) sourceTrouble(s *source, err error) {
 	}
 	if s.problem != err.Error() {
 		s.problem = err.Error()
-		t.log.Error("cannot follow file", "path", s.path, "err", err)
+		t.log.Error("cannot follow file", "path", s.Path, "err", err)
 	}
 }
 
@@ -168,7 +168,7 @@ func exhausted(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is
 
 // open begins to follow the file under path, where its record says, where the live file
 // stood of which it is a copy, or from its start.
-func (t *tailer) open(s *source, path string, live *file) *file {
+func (t *tailer) open(s *origin, path string, live *file) *file {
 	fd, st, err := disk.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +183,7 @@ func (t *tailer) open(s *source, path string, live *file) *file {
 	return t.opened(s, fd, st, path, live)
 }
 
-func (t *tailer) opened(s *source, fd int, st disk.Stat, path string, live *file) *file {
+func (t *tailer) opened(s *origin, fd int, st disk.Stat, path string, live *file) *file {
 	s.problem, s.opened, t.noFD = "", true, false
 	t.m.opened.Inc()
 	t.nFD++
@@ -191,9 +191,9 @@ func (t *tailer) opened(s *source, fd int, st disk.Stat, path string, live *file
 	f.seen, f.grew = t.now, t.now
 	s.files = append(s.files, f)
 	t.files[f.id] = f
-	if d, ok := t.departed[s.name]; ok {
+	if d, ok := t.departed[s.Key()]; ok {
 		d.opened = true
-		t.departed[s.name] = d
+		t.departed[s.Key()] = d
 	}
 	if f.stored < 0 {
 		f = t.begin(f, live)
@@ -202,7 +202,7 @@ func (t *tailer) opened(s *source, fd int, st disk.Stat, path string, live *file
 }
 
 // resumeFile takes the file up where its record says, or as one that has none yet.
-func (t *tailer) resumeFile(s *source, fd int, st disk.Stat, path string) *file {
+func (t *tailer) resumeFile(s *origin, fd int, st disk.Stat, path string) *file {
 	at, ok := t.resume[st.Key()]
 	if !ok {
 		at = position{Path: path, Dev: st.Dev, Ino: st.Ino, Birth: st.Birth, Seen: t.now.UnixNano()}
@@ -256,11 +256,11 @@ func (t *tailer) close(f *file) {
 
 // changed tells whether another file than the known one is under the source's path, and
 // has the known one read if it grew.
-func (t *tailer) changed(s *source) bool {
-	if s.path == "" || s.live == nil {
-		return s.path != ""
+func (t *tailer) changed(s *origin) bool {
+	if s.Path == "" || s.live == nil {
+		return s.Path != ""
 	}
-	st, err := disk.StatPath(s.path)
+	st, err := disk.StatPath(s.Path)
 	if err != nil || st.ID != s.live.id || st.Key() != s.live.key {
 		return true
 	}
@@ -269,7 +269,7 @@ func (t *tailer) changed(s *source) bool {
 	return f.fd < 0 && st.Size != f.end
 }
 
-func (t *tailer) vanished(s *source) bool {
-	_, err := disk.StatPath(s.path)
+func (t *tailer) vanished(s *origin) bool {
+	_, err := disk.StatPath(s.Path)
 	return errors.Is(err, fs.ErrNotExist)
 }

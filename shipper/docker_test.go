@@ -17,6 +17,7 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // fakeDaemon answers events, list, inspect and info on a unix socket, as dockerd does,
@@ -351,7 +352,7 @@ func TestManyShortContainersAreShippedWithTheirTagsThoughInspectIsSlow(t *testin
 			}
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if d.most > inspectors {
+			if d.most > 4 {
 				t.Errorf("%d containers were inspected at once", d.most)
 			}
 		})
@@ -469,17 +470,40 @@ func TestLateEventsOfAGoneContainerDoNotReplaceItsDescription(t *testing.T) {
 	tl := newTailer(cfg, slog.New(slog.DiscardHandler), newMeters(metrics.New("shipper", "h")), nil, &sender{}, nil)
 	path := filepath.Join(t.TempDir(), "c-json.log")
 	appendTo(t, path, dockerJSON("stdout", "not read yet\n", time.Now()))
-	news := func(task string) target {
-		return target{kind: kindDocker, name: "c", container: &container{ID: "c", Path: path, Info: schemas.Source{ContainerName: "order", TaskID: task}}}
+	news := func(task string) source.Change {
+		return source.Change{What: source.Changed, Spec: source.Spec{
+			Kind: source.KindDocker, Name: "c", Path: path, Decoder: source.JSONFile, Joiner: source.Pieces,
+			Tags: schemas.Source{ContainerName: "order", TaskID: task}, Hints: source.Hints{EndReported: true},
+		}}
 	}
-	task := func() string { return tl.sources[kindDocker+" c"].info.TaskID }
+	task := func() string { return tl.sources[source.KindDocker+" c"].info.TaskID }
 	tl.take(news("order.1"))
-	tl.take(target{kind: kindDocker, name: "c", gone: true})
+	tl.take(source.Change{What: source.Gone, Spec: source.Spec{Kind: source.KindDocker, Name: "c"}})
 	tl.take(news("")) // an event has no environment
 	if got := task(); got != "order.1" {
 		t.Errorf("task %q after a late event, want order.1", got)
 	}
-	for _, f := range tl.sources[kindDocker+" c"].files {
+	for _, f := range tl.sources[source.KindDocker+" c"].files {
 		tl.close(f)
 	}
+}
+
+func TestLogsAreOpenedAlsoIfTheirDirectoryCameLate(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	d.blind = true
+	if err := os.Remove(filepath.Join(d.root, "containers")); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.until("a warning", func() bool { return s.logged("not opened before Docker reports") })
+	for i := range 3 {
+		d.add(fakeContainer{ID: fakeID(i), Name: "short"}, true)
+		d.write(fakeID(i), "stdout", "line")
+	}
+	s.until("open files", func() bool { return s.counter("shipper_files_opened_total") == 3 })
+	for i := range 3 {
+		d.remove(fakeID(i), false)
+	}
+	s.wait(3)
 }

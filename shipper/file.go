@@ -9,12 +9,13 @@ import (
 
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // file is one generation of one file: the same inode from its birth, or from its last
 // truncation, on. The tailer owns all but what mu guards.
 type file struct {
-	src  *source
+	src  *origin
 	id   disk.ID
 	key  string // of its record
 	path string // where it was last seen
@@ -56,7 +57,7 @@ type file struct {
 }
 
 // newFile takes up an open file at a position; the position says the generation.
-func newFile(s *source, fd int, st disk.Stat, path string, at position, stored int64) *file {
+func newFile(s *origin, fd int, st disk.Stat, path string, at position, stored int64) *file {
 	f := &file{
 		src: s, id: st.ID, key: st.Key(), path: path, at: at,
 		fd: fd, read: at.Offset, size: st.Size, committed: at.Offset, stored: stored,
@@ -64,12 +65,12 @@ func newFile(s *source, fd int, st disk.Stat, path string, at position, stored i
 	g := at.generation()
 	f.idTime = time.Unix(0, g.Since)
 	generation := fmt.Sprintf("%d-%d-%d", g.Ino, g.Since, g.Cuts)
-	if s.docker {
+	if s.Decoder.Timed() {
 		f.place = schemas.NewPlace(s.id, generation, "")
 	} else {
 		// Inode and birth name the file whatever it is called now, so that a lost
 		// positions file and a rotation together do not give its lines new ids.
-		f.place = schemas.NewPlace(schemas.SourceID(s.info.Host, kindFile, ""), generation, "")
+		f.place = schemas.NewPlace(schemas.SourceID(s.info.Host, source.KindFile, ""), generation, "")
 	}
 	return f
 }

@@ -49,7 +49,7 @@ var flagSets = func() (sets [16][]string) {
 	return sets
 }()
 
-func (s *source) join(stream string) *join {
+func (s *origin) join(stream string) *join {
 	for _, j := range s.joins {
 		if j.stream == stream {
 			return j
@@ -77,7 +77,7 @@ func (t *tailer) dockerLine(f *file, raw []byte, offset int64) {
 		l.ID = s.place(d.stream).Line(offset).Add(raw).ID(d.time)
 		l.Time, l.Message, l.Stream, l.Offset, l.Size = d.time, d.inside, d.stream, offset, int64(len(raw))
 		l.FileName = nil
-		if s.prefix {
+		if s.Hints.FilePrefix {
 			if n := filePrefix(d.inside); n > 0 {
 				l.FileName, l.Message = d.inside[:n], d.inside[n+2:]
 			}
@@ -155,7 +155,7 @@ func (t *tailer) finish(j *join, f *file, end int64, how flags) {
 	l := &t.event
 	l.ID, l.Time, l.Stream, l.Offset, l.Size = j.hash.ID(j.at), j.at, j.stream, j.offset, j.size
 	l.Message = j.message
-	if f.src.prefix {
+	if f.src.Hints.FilePrefix {
 		if !j.more {
 			j.name = j.name[:0]
 			if n := filePrefix(l.Message); n > 0 {

@@ -175,7 +175,7 @@ func TestPrefixOfASplitLineStaysWithItsPieces(t *testing.T) {
 	at := time.Now()
 	for _, docker := range []bool{true, false} {
 		tl, f := bench(docker)
-		tl.maxLine, f.src.prefix = 20, true
+		tl.maxLine, f.src.Hints.FilePrefix = 20, true
 		text := "access.log: " + strings.Repeat("x", 30) + "\nno prefix\n"
 		if docker {
 			text = dockerJSON("stdout", strings.SplitAfter(text, "\n")[0], at) + dockerJSON("stdout", "no prefix\n", at)

@@ -2,7 +2,7 @@ package shipper
 
 import "github.com/sluicelog/sluice/internal/metrics"
 
-// Lines and bytes read are counted by kind of source: docker or file.
+// Lines and bytes read are counted by kind of source, such as docker or file.
 var (
 	bytesRead      = metrics.NewCounter("shipper_read", "bytes", "Read from log files; bytes read again after a restart are counted again", "source")
 	eventsMade     = metrics.NewCounter("shipper_events_made", "events", "Events made of what was read; made = acknowledged + in flight", "source")
@@ -22,9 +22,6 @@ var (
 	givenUpBytes   = metrics.NewCounter("shipper_given_up", "bytes", "Bytes unread in deleted files closed because hold_deleted had passed")
 	missedFiles    = metrics.NewCounter("shipper_containers_missed", "containers", "Containers that started and were removed before their log could be opened")
 	refusedEvents  = metrics.NewCounter("shipper_events_refused", "events", "Events Kafka refused as too large or invalid: split, or held if they cannot be", "outcome")
-	dockerErrors   = metrics.NewCounter("shipper_docker_errors", "errors", "Requests to the Docker daemon that failed", "request")
-	dockerEvents   = metrics.NewCounter("shipper_docker_events", "events", "Events received from the Docker daemon")
-	skipped        = metrics.NewCounter("shipper_containers_skipped", "containers", "Containers not followed: log driver other than json-file, opted out, or excluded by name", "reason")
 	storeErrors    = metrics.NewCounter("shipper_store_errors", "errors", "Writes of positions that failed and are tried again")
 	storeSeconds   = metrics.NewHistogram("shipper_store", "seconds", "Time to make positions durable")
 	filesOpen      = metrics.NewGauge("shipper_files_open", "files", "Files open now")
@@ -39,35 +36,26 @@ var (
 // and hands over once a batch.
 type meters struct {
 	reg                                  *metrics.Registry
-	read, made                           map[string]metrics.Counter
 	flagged                              [4]metrics.Counter
 	joined, truncated, rotated, gz       metrics.Counter
 	opened, openErrs, readErrs           metrics.Counter
 	givenFiles, givenBytes, missed       metrics.Counter
 	events, eventsBytes, acks, ackBytes  metrics.Counter
 	splitRefused, heldRefused, storeErrs metrics.Counter
-	dockerEvents                         metrics.Counter
 	storing                              metrics.Histogram
 	open, held, lag, flight, unfinished  metrics.Gauge
-	dockerSources, fileSources           metrics.Gauge
 }
 
 func newMeters(r *metrics.Registry) *meters {
 	m := &meters{
 		reg:    r,
-		read:   map[string]metrics.Counter{},
-		made:   map[string]metrics.Counter{},
 		joined: r.Counter(linesJoined), truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
 		opened: r.Counter(filesOpened), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missedFiles),
 		events: r.Counter(eventsAppended), eventsBytes: r.Counter(bytesAppended), acks: r.Counter(eventsAcked), ackBytes: r.Counter(bytesAcked),
 		splitRefused: r.Counter(refusedEvents, "split"), heldRefused: r.Counter(refusedEvents, "held"), storeErrs: r.Counter(storeErrors),
-		dockerEvents: r.Counter(dockerEvents), storing: r.Histogram(storeSeconds),
-		open: r.Gauge(filesOpen), held: r.Gauge(filesHeld), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight), unfinished: r.Gauge(bufferedBytes),
-		dockerSources: r.Gauge(sourcesNow, kindDocker), fileSources: r.Gauge(sourcesNow, kindFile),
-	}
-	for _, kind := range []string{kindDocker, kindFile} {
-		m.read[kind], m.made[kind] = r.Counter(bytesRead, kind), r.Counter(eventsMade, kind)
+		storing: r.Histogram(storeSeconds),
+		open:    r.Gauge(filesOpen), held: r.Gauge(filesHeld), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight), unfinished: r.Gauge(bufferedBytes),
 	}
 	for i := range m.flagged {
 		m.flagged[i] = r.Counter(eventsFlagged, flagSets[1<<i][0])
@@ -93,7 +81,20 @@ type tally struct {
 
 // kindTally is what the tailer counted for the sources of one kind.
 type kindTally struct {
+	sources       int // now
 	bytes, events int64
+	read, made    metrics.Counter
+	now           metrics.Gauge
+}
+
+// kind is the tally of a kind of source, whose figures are there from now on.
+func (t *tailer) kind(name string) *kindTally {
+	k := t.kinds[name]
+	if k == nil {
+		k = &kindTally{read: t.m.reg.Counter(bytesRead, name), made: t.m.reg.Counter(eventsMade, name), now: t.m.reg.Gauge(sourcesNow, name)}
+		t.kinds[name] = k
+	}
+	return k
 }
 
 func (n *tally) flags(fl flags) {

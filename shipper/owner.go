@@ -23,7 +23,7 @@ type (
 	// held is an event that Kafka refused and that is sent again and again.
 	held struct {
 		of    kafka.Tag
-		src   *source
+		src   *origin
 		size  int64
 		total *atomic.Int64 // as it is in the tailer
 	}
@@ -61,7 +61,7 @@ func finished(tag kafka.Tag) bool {
 }
 
 // sourceOf is the source whose event this is.
-func sourceOf(tag kafka.Tag) *source {
+func sourceOf(tag kafka.Tag) *origin {
 	switch o := tag.Owner.(type) {
 	case *file:
 		return o.src

@@ -89,10 +89,8 @@ type record struct {
 	value  []byte
 }
 
-const (
-	bucketFiles      = "files"
-	bucketContainers = "containers"
-)
+// bucketFiles holds positions; others hold what discoverers have kept.
+const bucketFiles = "files"
 
 // positions is the store. Only put is called after open, from one goroutine at a time.
 type positions struct{ db *bbolt.DB }
@@ -158,21 +156,14 @@ func readPositions(path string) (p *positions, all map[string]map[string][]byte,
 		if found != nil {
 			return found
 		}
-		for _, name := range []string{bucketFiles, bucketContainers} {
-			b, err := tx.CreateBucketIfNotExists([]byte(name))
-			if err != nil {
-				return err
-			}
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 			m := map[string][]byte{}
-			all[name] = m
-			if err := b.ForEach(func(k, v []byte) error {
+			all[string(name)] = m
+			return b.ForEach(func(k, v []byte) error {
 				m[string(k)] = append([]byte(nil), v...)
 				return nil
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
+			})
+		})
 	})
 	if err != nil {
 		return nil, nil, err
@@ -190,8 +181,10 @@ func closeBroken(db *bbolt.DB) {
 func (p *positions) put(changes []record) error {
 	err := p.db.Update(func(tx *bbolt.Tx) error {
 		for _, c := range changes {
-			b := tx.Bucket([]byte(c.bucket))
-			var err error
+			b, err := tx.CreateBucketIfNotExists([]byte(c.bucket))
+			if err != nil {
+				return err
+			}
 			if c.value == nil {
 				err = b.Delete([]byte(c.key))
 			} else {

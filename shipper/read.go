@@ -6,6 +6,7 @@ import (
 
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // step reads once from f and reports whether there may be more.
@@ -125,7 +126,7 @@ func (t *tailer) lineEnds(f *file, line []byte, start int64) {
 	case f.mid:
 		t.textLine(f, line, len(line)-1, start, split|rawFlag(f.src))
 		f.mid = false
-	case f.src.docker:
+	case f.src.Decoder == source.JSONFile:
 		t.dockerLine(f, line, start)
 	default:
 		t.textLine(f, line, len(line)-1, start, 0)
@@ -144,17 +145,12 @@ func (t *tailer) drop(f *file) {
 	f.carry = nil
 }
 
-// rawLimit is how long a raw line may be. A json-file line of dockerd holds at most
-// 16 KiB of text, six bytes each at worst; what is far longer is none.
-func (t *tailer) rawLimit(s *source) int {
-	if s.docker {
-		return max(t.maxLine, 256<<10)
-	}
-	return t.maxLine
-}
+// rawLimit is how long a raw line may be.
+func (t *tailer) rawLimit(s *origin) int { return s.Decoder.RawLimit(t.maxLine) }
 
-func rawFlag(s *source) flags {
-	if s.docker {
+// rawFlag is of a line that is not what its decoder takes.
+func rawFlag(s *origin) flags {
+	if s.Decoder != source.Text {
 		return torn
 	}
 	return 0
@@ -174,7 +170,7 @@ func (t *tailer) textLine(f *file, raw []byte, n int, offset int64, fl flags) {
 	}
 	l := &t.event
 	l.FileName = nil
-	if f.src.prefix {
+	if f.src.Hints.FilePrefix {
 		if !f.mid {
 			f.name = f.name[:0]
 			if k := filePrefix(message); k > 0 {

@@ -48,7 +48,7 @@ func (t *tailer) hold(r refusal) {
 	s := sourceOf(r.tag)
 	if s.refusal != r.err.Error() {
 		s.refusal = r.err.Error()
-		t.log.Error("Kafka refuses an event, its file's position waits for it", "path", s.path, "bytes", len(r.rec.Value), "err", r.err)
+		t.log.Error("Kafka refuses an event, its file's position waits for it", "path", s.Path, "bytes", len(r.rec.Value), "err", r.err)
 	}
 	if _, again := r.tag.Owner.(*held); !again {
 		r.rec.Value = bytes.Clone(r.rec.Value) // not to keep all of its chunk
@@ -76,10 +76,10 @@ func (t *tailer) waits(f *file) bool {
 }
 
 // taken tells once that Kafka takes the events of a source again.
-func (t *tailer) taken(s *source) {
+func (t *tailer) taken(s *origin) {
 	if s.refusal != "" && s.refused.Load() == 0 {
 		s.refusal = ""
-		t.log.Info("Kafka takes the events it refused", "path", s.path)
+		t.log.Info("Kafka takes the events it refused", "path", s.Path)
 	}
 }
 

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // lookAt reads what grew of a source's files and closes what is finished.
-func (t *tailer) lookAt(s *source) {
+func (t *tailer) lookAt(s *origin) {
 	for _, f := range slices.Clone(s.files) {
 		if f.like != nil {
 			t.compare(f)
@@ -52,17 +53,17 @@ func (t *tailer) settle(f *file) {
 		t.enqueue(f)
 		return
 	}
-	if !s.after(f) || !s.docker {
+	if !s.after(f) || s.Joiner != source.Pieces {
 		t.flush(f) // no end will come of what is unfinished
 	}
-	t.flushCarry(f) // dockerd goes on with a line in the next file, but never with a raw line
+	t.flushCarry(f) // pieces go on in the next file, a raw line never does
 	committed, underWay := f.mark()
 	if len(f.carry) > 0 || s.holds(f) || underWay || committed != f.read || len(t.cur.pushes) > 0 {
 		return
 	}
 	if f == s.live && !s.gone {
 		if f.stored == committed {
-			t.close(f) // an exited container's: opened again when it grows
+			t.close(f) // its writer has ended: opened again when it grows
 		}
 		return
 	}
@@ -76,9 +77,9 @@ func (t *tailer) settle(f *file) {
 func (t *tailer) over(f *file) bool {
 	s, still := f.src, t.now.Sub(f.grew)
 	switch {
-	case s.docker && s.after(f): // dockerd never goes back to a rotated file
+	case s.Hints.Sealed && s.after(f):
 		return f.drained
-	case s.kind == kindDocker && (s.gone || !s.running):
+	case s.gone || s.Hints.Ended:
 		return still >= 2*t.cfg.Poll.D()
 	case f == s.live:
 		return false

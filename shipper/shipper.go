@@ -8,7 +8,6 @@ package shipper
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +20,9 @@ import (
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/shipper/inotify"
+	"github.com/sluicelog/sluice/shipper/source"
+	"github.com/sluicelog/sluice/shipper/source/docker"
+	"github.com/sluicelog/sluice/shipper/source/files"
 )
 
 // Run ships until ctx ends; then it stops reading, waits for what is under way within
@@ -71,19 +73,19 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	saver := newStorer(store, m)
 	t := newTailer(cfg, log, m, w, out, saver)
 	t.closer = newCloser()
-	t.load(all)
-	st.Section("sources", t.ask(ctx))
-
-	sources, err := t.sourcesOf(ctx, cfg, log, m, st)
+	discoverers, err := discoverersOf(cfg, log, reg, st)
 	if err != nil {
 		if w != nil {
 			w.Close()
 		}
 		return errors.Join(err, p.Close())
 	}
+	t.load(all, discoverers)
+	st.Section("sources", t.ask(ctx))
+
 	var running, sending sync.WaitGroup
-	for _, run := range sources {
-		running.Go(func() { run(ctx) })
+	for _, d := range discoverers {
+		running.Go(func() { d.Run(ctx, t.news) })
 	}
 	if w != nil {
 		running.Go(w.Run)
@@ -122,41 +124,44 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 // stopMargin is what remains of the shutdown timeout after the drain, for positions.
 func stopMargin(timeout time.Duration) time.Duration { return min(timeout/4, time.Second) }
 
-// sourcesOf makes what tells the tailer of logs.
-func (t *tailer) sourcesOf(ctx context.Context, cfg *config.Config, log *slog.Logger, m *meters, st *admin.State) ([]func(context.Context), error) {
-	var out []func(context.Context)
+// discoverersOf makes what finds logs: one line for each, and nothing else here knows
+// which there are.
+func discoverersOf(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) (all []source.Discoverer, err error) {
+	add := func(d source.Discoverer, e error) {
+		all, err = append(all, d), errors.Join(err, e)
+	}
 	if len(cfg.Shipper.Files) > 0 {
-		s := &scanner{files: cfg.Shipper.Files, interval: cfg.Shipper.Scan.D(), ask: t.rescan, out: t.targets, log: log}
-		out = append(out, s.run)
+		d, e := files.New(cfg.Shipper.Files, cfg.Shipper.Scan.D(), log)
+		add(d, e)
 	}
 	if cfg.Shipper.Docker.Enabled {
-		d, err := newDaemon(cfg.Shipper.Docker, log, m, st.Need("docker"), t.targets)
-		if err != nil {
-			return nil, err
-		}
-		for id := range t.known {
-			d.known[id] = state{told: true} // gone, if the first list has it no more
-		}
-		out = append(out, d.run)
+		d, e := docker.New(cfg.Shipper.Docker, log, reg, st.Need("docker"))
+		add(d, e)
 	}
-	return out, nil
+	return all, err
 }
 
-// load takes over what was stored: positions, and containers, whose files are followed
-// at once, whether Docker answers or not.
-func (t *tailer) load(all map[string]map[string][]byte) {
+// load takes over what was stored: positions, and what discoverers have kept, whose files
+// are followed at once, whether a server answers or not.
+func (t *tailer) load(all map[string]map[string][]byte, discoverers []source.Discoverer) {
 	t.resume = decodePositions(all[bucketFiles])
-	t.known = all[bucketContainers]
-	if !t.cfg.Docker.Enabled {
-		t.known = map[string][]byte{}
-	}
-	for id, v := range t.known {
-		c := &container{}
-		if json.Unmarshal(v, c) != nil || c.ID != id {
-			delete(t.known, id)
+	for _, d := range discoverers {
+		if l, ok := d.(source.Looker); ok {
+			t.lookers = append(t.lookers, l)
+		}
+		k, ok := d.(source.Keeper)
+		if !ok {
 			continue
 		}
-		t.take(target{kind: kindDocker, name: id, container: c})
+		kind, bucket := k.Kept()
+		t.buckets[kind] = bucket
+		for name, v := range all[bucket] {
+			spec := source.Spec{Kind: kind, Name: name}
+			t.kept[spec.Key()] = v
+		}
+		for _, c := range k.Recall(all[bucket]) {
+			t.take(c)
+		}
 	}
 }
 

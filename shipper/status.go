@@ -1,17 +1,17 @@
 package shipper
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 // tell gives the metrics what was counted, and the levels of now.
 func (t *tailer) tell() {
-	for i, kind := range []string{kindDocker, kindFile} {
-		k := &t.kinds[i]
-		t.m.read[kind].Add(float64(k.bytes))
-		t.m.made[kind].Add(float64(k.events))
-		k.bytes, k.events = 0, 0
+	for _, k := range t.kinds {
+		k.read.Add(float64(k.bytes))
+		k.made.Add(float64(k.events))
+		k.bytes, k.events, k.sources = 0, 0, 0
 	}
 	t.m.joined.Add(float64(t.n.joined))
 	for i, n := range t.n.flagged {
@@ -19,7 +19,7 @@ func (t *tailer) tell() {
 	}
 	t.n = tally{}
 	var lag, flight int64
-	held := 0
+	deleted := 0
 	for _, f := range t.files {
 		f.mu.Lock()
 		lag += f.lag()
@@ -29,22 +29,20 @@ func (t *tailer) tell() {
 		}
 		f.mu.Unlock()
 		if !f.deleted.IsZero() && f.fd >= 0 {
-			held++
+			deleted++
 		}
 	}
-	docker := 0
 	for _, s := range t.sources {
-		if s.kind == kindDocker {
-			docker++
-		}
+		s.n.sources++
+	}
+	for _, k := range t.kinds {
+		k.now.Set(float64(k.sources))
 	}
 	t.m.open.Set(float64(t.nFD))
-	t.m.held.Set(float64(held))
+	t.m.held.Set(float64(deleted))
 	t.m.lag.Set(float64(lag))
 	t.m.flight.Set(float64(flight))
 	t.m.unfinished.Set(float64(t.buffered))
-	t.m.dockerSources.Set(float64(docker))
-	t.m.fileSources.Set(float64(len(t.sources) - docker))
 }
 
 // sourceStatus is a source in /status.
@@ -54,7 +52,7 @@ type sourceStatus struct {
 	Container string       `json:"container,omitempty"`
 	Name      string       `json:"container_name,omitempty"`
 	Service   string       `json:"service,omitempty"`
-	Held      bool         `json:"held,omitempty"` // opened, waits to be described by Docker
+	Pending   bool         `json:"pending,omitempty"` // opened, waits until it is known what it is
 	Error     string       `json:"error,omitempty"`
 	Files     []fileStatus `json:"files"`
 }
@@ -63,8 +61,8 @@ func (t *tailer) status() any {
 	out := make([]sourceStatus, 0, len(t.sources))
 	for _, s := range t.sources {
 		st := sourceStatus{
-			Kind: s.kind, Path: s.path, Container: s.container, Name: s.info.ContainerName, Service: s.info.ServiceName,
-			Held: s.held, Error: first(s.refusal, s.problem), Files: []fileStatus{},
+			Kind: s.Kind, Path: s.Path, Container: s.info.ContainerID, Name: s.info.ContainerName, Service: s.info.ServiceName,
+			Pending: s.Hints.Pending, Error: cmp.Or(s.refusal, s.problem), Files: []fileStatus{},
 		}
 		for _, f := range s.files {
 			st.Files = append(st.Files, f.status())

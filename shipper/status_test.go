@@ -28,7 +28,7 @@ func (t *tailer) statusText(tt *testing.T) string {
 
 func TestStatusNamesOffsetLagAndError(t *testing.T) {
 	tl, f := bench(false)
-	tl.sources = map[string]*source{"x": f.src}
+	tl.sources = map[string]*origin{"x": f.src}
 	f.src.files, f.path, f.size = []*file{f}, "/logs/web.log", 10
 	tl.feed(f, []byte("a\nb\n"))
 	tl.cur.register()
@@ -101,7 +101,7 @@ func TestDockerIsNeededOnlyIfItIsEnabled(t *testing.T) {
 		tl, _ := bench(false)
 		cfg := config.Default()
 		cfg.Shipper.Docker.Enabled = enabled
-		sources, err := tl.sourcesOf(t.Context(), cfg, tl.log, newMeters(metrics.New("s", "h")), admin.NewState("shipper"))
+		sources, err := discoverersOf(cfg, tl.log, metrics.New("s", "h"), admin.NewState("shipper"))
 		if err != nil || len(sources) != want {
 			t.Errorf("%d sources, %v", len(sources), err)
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/inotify"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // decodes, and makes batches of events. It never waits for Kafka, Docker or the store,
 // so a file that appears and is deleted during an outage is at least held open.
 //
-//	globs, docker ->\                          /-> sender -> producer -> Done: windows
+//	discoverers --->\                          /-> sender -> producer -> Done: windows
 //	inotify, poll --> tailer: turn, line, emit                              |
 //	                         \<- positions, once a second, of what is acknowledged
 type tailer struct {
@@ -37,13 +38,13 @@ type tailer struct {
 	maxLine  int
 
 	watch    *inotify.Watcher // nil: only the poll
-	targets  chan target
-	rescan   chan struct{} // cap 1: asks for the globs to be expanded
+	news     chan source.Change
+	lookers  []source.Looker
 	sender   *sender
 	store    *storer
 	statuses chan chan any
 
-	sources   map[string]*source
+	sources   map[string]*origin
 	files     map[disk.ID]*file   // all files that are followed, open or not
 	resume    map[string]position // records of files not found yet
 	dirs      map[int32]*directory
@@ -53,7 +54,8 @@ type tailer struct {
 	queue     []*file // files to be read, in turn
 	refused   []refusal
 	nRefused  atomic.Int64      // memory of those that are held, until Kafka takes them
-	known     map[string][]byte // records of containers
+	buckets   map[string]string // of what discoverers have kept, by kind of source
+	kept      map[string][]byte // of sources
 	later     []record          // changes of the store besides the positions of files
 	storing   []saving          // under way to the store; nil: nothing is
 	under     []record          // what of later is under way
@@ -63,7 +65,7 @@ type tailer struct {
 	cur      *batch // being filled; nil: the sender has all
 	chunk    []byte // where the events of the current batches are written
 	apart    bool   // partition_by source: a chunk is of one source
-	chunkOf  *source
+	chunkOf  *origin
 	ahead    int // about what the events of the bytes at hand will take
 	buf      []byte
 	scratch  []byte
@@ -73,7 +75,7 @@ type tailer struct {
 	now      time.Time
 	buffered int64 // capacity of carries and joined messages
 	n        tally
-	kinds    [2]kindTally
+	kinds    map[string]*kindTally // of source
 	started  time.Time
 	nFD      int // open files
 	departed map[string]departure
@@ -84,13 +86,17 @@ type tailer struct {
 }
 
 func newTailer(cfg *config.Config, log *slog.Logger, m *meters, w *inotify.Watcher, s *sender, st *storer) *tailer {
-	return &tailer{
+	t := &tailer{
 		cfg: &cfg.Shipper, host: cfg.Host, dc: cfg.DC, log: log, m: m, maxLine: max(int(cfg.Shipper.MaxLine), minLine),
-		watch: w, targets: make(chan target), rescan: make(chan struct{}, 1), sender: s, store: st, statuses: make(chan chan any),
-		sources: map[string]*source{}, files: map[disk.ID]*file{}, resume: map[string]position{}, known: map[string][]byte{}, departed: map[string]departure{},
+		watch: w, news: make(chan source.Change), sender: s, store: st, statuses: make(chan chan any),
+		sources: map[string]*origin{}, files: map[disk.ID]*file{}, resume: map[string]position{}, buckets: map[string]string{}, kept: map[string][]byte{}, kinds: map[string]*kindTally{}, departed: map[string]departure{},
 		dirs: map[int32]*directory{}, dirOf: map[string]*directory{}, armed: map[int32]*file{},
 		apart: cfg.Shipper.PartitionBy == "source", buf: make([]byte, markerLen+readSize), now: time.Now(), started: time.Now(),
 	}
+	for _, kind := range source.Kinds {
+		t.kind(kind)
+	}
+	return t
 }
 
 // run reads until ctx ends. What it has not handed to the sender by then is read again
@@ -129,9 +135,9 @@ func (t *tailer) run(ctx context.Context) {
 		case t.cur = <-free:
 		case send <- t.handOver():
 			t.cur = nil
-		case tg := <-t.targets:
+		case c := <-t.news:
 			t.now = time.Now()
-			t.take(tg)
+			t.take(c)
 		case <-woken:
 			t.now = time.Now()
 			t.wake()
@@ -215,7 +221,7 @@ func (t *tailer) enqueue(f *file) {
 	if n := f.src.next(); n != nil && !f.drained && f.problem == "" {
 		f = n
 	}
-	if f.queued || f.fd < 0 || !f.durable || f.like != nil || f.src.held || f.finished || t.waits(f) {
+	if f.queued || f.fd < 0 || !f.durable || f.like != nil || f.src.Hints.Pending || f.finished || t.waits(f) {
 		return
 	}
 	f.queued, f.recheck = true, false
@@ -229,15 +235,15 @@ func (t *tailer) poll() {
 		t.probed = t.now
 	}
 	for key, s := range t.sources {
-		if full || !(s.gone && s.live == nil) && t.changed(s) { // nothing comes to the directory of a container that is gone
+		if full || !(s.gone && s.live == nil) && t.changed(s) { // nothing comes to the directory of what is gone
 			t.discover(s)
 		}
-		if s.gone && s.held {
+		if s.gone && s.Hints.Pending {
 			t.release(s)
 		}
 		t.lookAt(s)
 		t.taken(s)
-		if len(s.files) == 0 && s.live == nil && (s.gone || s.globbed) && t.vanished(s) {
+		if len(s.files) == 0 && s.live == nil && (s.gone || !s.Hints.EndReported) && t.vanished(s) {
 			t.removeSource(key, s)
 		}
 	}

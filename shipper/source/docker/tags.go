@@ -1,4 +1,4 @@
-package shipper
+package docker
 
 import (
 	"path"
@@ -8,24 +8,6 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/schemas"
 )
-
-// container is what is known of a container; it is kept with the positions, so that its
-// files can be followed when the Docker daemon is away at start.
-type container struct {
-	ID      string         `json:"id"`
-	Path    string         `json:"path"` // of its log, for us
-	Running bool           `json:"running"`
-	Info    schemas.Source `json:"info"` // what Docker says, without what our configuration adds
-}
-
-// source is what every event of the container says.
-func (c *container) source(host string, cfg *config.Shipper) schemas.Source {
-	s := c.Info
-	s.Path, s.ContainerID, s.Host = c.Path, c.ID, host
-	s.Labels = merge(cfg.Labels, s.Labels)
-	s.Dataset = cfg.Docker.Dataset
-	return s
-}
 
 // Environment variables with fields of their own. Mesos sets the first of each pair in
 // containers of the Docker containerizer, Marathon and Chronos theirs.

@@ -1,4 +1,6 @@
-package shipper
+// Package docker finds the containers of the local Docker daemon: from its events and
+// lists, and from the directories of their logs.
+package docker
 
 import (
 	"context"
@@ -14,29 +16,30 @@ import (
 	"sync"
 	"time"
 
-	docker "github.com/fsouza/go-dockerclient"
+	dockerapi "github.com/fsouza/go-dockerclient"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
-// daemon follows the containers of the local Docker daemon and tells the tailer of
-// them. Events are hints that make it quick; the list, every interval and after each
+// Daemon follows the containers of the local Docker daemon. Events are hints that make it quick; the list, every interval and after each
 // connect, is the truth. Everything runs through one client and has a deadline.
-type daemon struct {
+type Daemon struct {
 	cfg    config.Docker
 	log    *slog.Logger
-	m      *meters
+	reg    *metrics.Registry
 	health *admin.Dependency
-	out    chan<- target
+	out    chan<- source.Change
 
-	client  *docker.Client
+	client  *dockerapi.Client
 	looking sync.WaitGroup // what run started
 	lookout *lookout       // nil: the directory of the containers is not known, or cannot be watched
 	seen    *lru.Cache[string, *inspected]
-	known   map[string]state   // containers whose log is open, that the tailer was told of, or that are skipped
+	known   map[string]state   // containers whose log is open, that were reported, or that are skipped
 	asking  map[string]*asking // containers that are being inspected, or wait for it
 	queue   []string           // of those that wait; some of them are gone by now
 	jobs    chan string
@@ -44,14 +47,14 @@ type daemon struct {
 	ill     map[string]string // last error of containers that cannot be inspected
 
 	containers string          // directory of the containers, for us
-	unwatched  bool            // told that it cannot be watched
+	unwatched  bool            // that it cannot be watched was logged
 	warned     map[string]bool // reasons for skipping that were logged
 }
 
 // state is what was last said of a container.
 type state struct {
 	runs bool
-	told bool   // the tailer knows what it is, or it is skipped
+	told bool   // what it is was reported, or it is skipped
 	skip string // as in inspected
 	lost bool   // not told, and not in the last list
 }
@@ -65,8 +68,10 @@ const (
 	reconnectMax = 15 * time.Second
 )
 
-func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dependency, out chan<- target) (*daemon, error) {
-	client, err := docker.NewClient(cfg.Endpoint)
+// New makes a Daemon; an error means that cfg.Endpoint is none. health is kept up to date
+// with whether the daemon answers.
+func New(cfg config.Docker, log *slog.Logger, reg *metrics.Registry, health *admin.Dependency) (*Daemon, error) {
+	client, err := dockerapi.NewClient(cfg.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("docker endpoint %s: %w", cfg.Endpoint, err)
 	}
@@ -77,16 +82,17 @@ func newDaemon(cfg config.Docker, log *slog.Logger, m *meters, health *admin.Dep
 	if err != nil {
 		return nil, err
 	}
-	return &daemon{
-		cfg: cfg, log: log, m: m, health: health, out: out, client: client, seen: seen,
+	return &Daemon{
+		cfg: cfg, log: log, reg: reg, health: health, client: client, seen: seen,
 		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
 		ill: map[string]string{}, warned: map[string]bool{},
 	}, nil
 }
 
-// run follows the daemon until ctx ends, whether it is there or not.
-func (d *daemon) run(ctx context.Context) {
-	events := make(chan *docker.APIEvents, eventsAhead)
+// Run follows the daemon until ctx ends, whether it is there or not.
+func (d *Daemon) Run(ctx context.Context, changes chan<- source.Change) {
+	d.out = changes
+	events := make(chan *dockerapi.APIEvents, eventsAhead)
 	connected := make(chan struct{}, 1)
 	d.looking.Go(func() { d.stream(ctx, events, connected) })
 	for range inspectors {
@@ -136,7 +142,7 @@ func (d *daemon) run(ctx context.Context) {
 
 // stream receives events, connecting again for ever. It reads the stream itself: the
 // client's own listener, once its connection is reset, connects again without end.
-func (d *daemon) stream(ctx context.Context, events chan<- *docker.APIEvents, connected chan<- struct{}) {
+func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents, connected chan<- struct{}) {
 	pause := reconnectMin
 	for ctx.Err() == nil {
 		since := time.Now()
@@ -144,7 +150,7 @@ func (d *daemon) stream(ctx context.Context, events chan<- *docker.APIEvents, co
 		if ctx.Err() != nil {
 			return
 		}
-		d.m.dockerError("events")
+		d.failed("events")
 		d.down("events", err)
 		if time.Since(since) > time.Minute {
 			pause = reconnectMin
@@ -157,7 +163,7 @@ func (d *daemon) stream(ctx context.Context, events chan<- *docker.APIEvents, co
 	}
 }
 
-func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, connected chan<- struct{}) error {
+func (d *Daemon) receive(ctx context.Context, events chan<- *dockerapi.APIEvents, connected chan<- struct{}) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	query := url.Values{"filters": {`{"type":["container"],"event":["start","restart","die","destroy","rename","update"]}`}}
@@ -177,7 +183,7 @@ func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, c
 	}
 	dec := json.NewDecoder(res.Body)
 	for {
-		e := &docker.APIEvents{}
+		e := &dockerapi.APIEvents{}
 		if err := dec.Decode(e); err != nil {
 			return err
 		}
@@ -190,7 +196,7 @@ func (d *daemon) receive(ctx context.Context, events chan<- *docker.APIEvents, c
 }
 
 // get asks for a path of the API through the client's transport.
-func (d *daemon) get(ctx context.Context, path string) (*http.Response, error) {
+func (d *Daemon) get(ctx context.Context, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url(path), nil)
 	if err != nil {
 		return nil, err
@@ -206,7 +212,7 @@ func (d *daemon) get(ctx context.Context, path string) (*http.Response, error) {
 }
 
 // url is where the client's transport finds a path of the API.
-func (d *daemon) url(path string) string {
+func (d *Daemon) url(path string) string {
 	if host, ok := strings.CutPrefix(d.cfg.Endpoint, "tcp://"); ok {
 		return "http://" + host + path
 	}
@@ -216,21 +222,21 @@ func (d *daemon) url(path string) string {
 	return "http://docker" + path // the transport dials the socket whatever the host
 }
 
-func (d *daemon) down(what string, err error) {
+func (d *Daemon) down(what string, err error) {
 	if d.health.Fail(fmt.Errorf("%s: %w", what, err)) {
-		d.log.Error("docker does not answer; files that are known are still followed", "endpoint", d.cfg.Endpoint, "request", what, "err", err)
+		d.log.Error("docker does not answer; files that are known are still followed", "endpoint", d.cfg.Endpoint, "request", what, "error", err)
 	}
 }
 
-func (d *daemon) up() {
+func (d *Daemon) up() {
 	if d.health.OK() {
 		d.log.Info("docker answers", "endpoint", d.cfg.Endpoint)
 	}
 }
 
 // event acts on a hint.
-func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
-	d.m.dockerEvents.Inc()
+func (d *Daemon) event(ctx context.Context, e *dockerapi.APIEvents) {
+	d.reg.Counter(dockerEvents).Inc()
 	id := first(e.Actor.ID, e.ID)
 	if e.Type != "" && e.Type != "container" || !containerID(id) {
 		return
@@ -254,15 +260,15 @@ func (d *daemon) event(ctx context.Context, e *docker.APIEvents) {
 }
 
 // list mends what events missed.
-func (d *daemon) list(ctx context.Context) {
+func (d *Daemon) list(ctx context.Context) {
 	c, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
 	defer cancel()
-	all, err := d.client.ListContainers(docker.ListContainersOptions{All: true, Context: c})
+	all, err := d.client.ListContainers(dockerapi.ListContainersOptions{All: true, Context: c})
 	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
-		d.m.dockerError("list")
+		d.failed("list")
 		d.down("list", err)
 		return
 	}
@@ -303,7 +309,7 @@ func running(state string) bool {
 }
 
 // root finds out once where the daemon keeps its containers.
-func (d *daemon) root(ctx context.Context) {
+func (d *Daemon) root(ctx context.Context) {
 	if d.containers != "" {
 		return
 	}
@@ -315,14 +321,14 @@ func (d *daemon) root(ctx context.Context) {
 		err = errors.Join(json.NewDecoder(res.Body).Decode(&info), res.Body.Close())
 	}
 	if err != nil {
-		d.m.dockerError("info")
+		d.failed("info")
 		return
 	}
 	d.containers = filepath.Join(d.mapped(info.DockerRootDir), "containers")
 }
 
 // watch has new containers looked out for, as soon as there is a directory of them.
-func (d *daemon) watch(ctx context.Context) {
+func (d *Daemon) watch(ctx context.Context) {
 	if d.lookout != nil || d.containers == "" {
 		return
 	}
@@ -330,7 +336,7 @@ func (d *daemon) watch(ctx context.Context) {
 	if err != nil {
 		if !d.unwatched {
 			d.unwatched = true
-			d.log.Warn("logs of containers are not opened before Docker tells of them; lists and new containers try again", "err", err)
+			d.log.Warn("logs of containers are not opened before Docker reports them; lists and new containers try again", "error", err)
 		}
 		return
 	}
@@ -340,7 +346,7 @@ func (d *daemon) watch(ctx context.Context) {
 }
 
 // mapped is where a path of the daemon is for us.
-func (d *daemon) mapped(path string) string {
+func (d *Daemon) mapped(path string) string {
 	rest, ok := strings.CutPrefix(path, d.cfg.RootFrom)
 	if d.cfg.RootFrom == "" || !ok || rest != "" && !strings.HasSuffix(d.cfg.RootFrom, "/") && rest[0] != '/' {
 		return path
@@ -348,8 +354,8 @@ func (d *daemon) mapped(path string) string {
 	return filepath.Join(d.cfg.RootTo, rest)
 }
 
-// takeFound tells the tailer of logs that the lookout opened.
-func (d *daemon) takeFound(ctx context.Context) {
+// takeFound reports logs that the lookout opened.
+func (d *Daemon) takeFound(ctx context.Context) {
 	if d.lookout == nil {
 		return
 	}
@@ -363,46 +369,49 @@ func (d *daemon) takeFound(ctx context.Context) {
 				delete(d.asking, s.id)
 			}
 			d.seen.Add(s.id, s.what)
-			d.follow(ctx, s.id, s.what, runs, &s)
+			d.follow(ctx, s.id, s.what, runs, &s.Log)
 		case was.skip != "":
-			_ = unix.Close(s.fd)
+			_ = unix.Close(s.FD)
 		default:
 			d.known[s.id] = state{runs: true, told: was.told}
-			d.tell(ctx, target{kind: kindDocker, name: s.id, log: &s})
+			c := container{ID: s.id, Path: s.Path, Running: true}
+			spec := c.spec(&d.cfg)
+			spec.Hints.Pending = true
+			d.send(ctx, source.Change{What: source.Came, Spec: spec, Log: &s.Log})
 		}
 	}
 }
 
-// follow tells the tailer of a container, or that it is not to be followed; log is its
+// follow reports a container, or that it is not to be followed; log is its
 // log if it is open.
-func (d *daemon) follow(ctx context.Context, id string, in *inspected, runs bool, log *sighting) {
+func (d *Daemon) follow(ctx context.Context, id string, in *inspected, runs bool, log *source.Log) {
 	was := d.known[id]
 	d.known[id] = state{runs: runs, told: true, skip: in.skip}
 	if in.skip != "" {
 		if log != nil {
-			_ = unix.Close(log.fd)
+			_ = unix.Close(log.FD)
 		}
 		if was.skip != in.skip {
 			d.skipped(in)
-			d.tell(ctx, target{kind: kindDocker, name: id, drop: true})
+			d.send(ctx, source.Change{What: source.Dropped, Spec: named(id)})
 		}
 		return
 	}
 	c := in.container
 	c.Running = runs
-	d.tell(ctx, target{kind: kindDocker, name: id, container: &c, log: log})
+	d.send(ctx, c.change(&d.cfg, log))
 }
 
-func (d *daemon) skipped(in *inspected) {
-	d.m.reg.Counter(skipped, in.skip).Inc()
+func (d *Daemon) skipped(in *inspected) {
+	d.reg.Counter(skipped, in.skip).Inc()
 	if !d.warned[in.skip] {
 		d.warned[in.skip] = true
 		d.log.Info("container is not followed, others like it are only counted", "reason", in.skip, "container", in.container.ID, "name", in.container.Info.ContainerName)
 	}
 }
 
-// gone tells the tailer that a container was removed, after what was found of it.
-func (d *daemon) gone(ctx context.Context, id string) {
+// gone reports that a container was removed, after what was found of it.
+func (d *Daemon) gone(ctx context.Context, id string) {
 	d.takeFound(ctx)
 	a := d.asking[id]
 	if a != nil && a.hint != nil && !d.known[id].told {
@@ -413,14 +422,23 @@ func (d *daemon) gone(ctx context.Context, id string) {
 	d.seen.Remove(id)
 	delete(d.known, id)
 	delete(d.ill, id)
-	d.tell(ctx, target{kind: kindDocker, name: id, gone: true, missed: missed})
+	change := source.Change{What: source.Gone, Spec: named(id)}
+	if missed {
+		change.What = source.Missed
+	}
+	d.send(ctx, change)
 }
 
-func (d *daemon) tell(ctx context.Context, t target) {
+func named(id string) source.Spec { return source.Spec{Kind: source.KindDocker, Name: id} }
+
+func (d *Daemon) send(ctx context.Context, c source.Change) {
 	select {
-	case d.out <- t:
+	case d.out <- c:
 	case <-ctx.Done():
+		if c.Log != nil {
+			_ = unix.Close(c.Log.FD)
+		}
 	}
 }
 
-func (m *meters) dockerError(request string) { m.reg.Counter(dockerErrors, request).Inc() }
+func (d *Daemon) failed(request string) { d.reg.Counter(dockerErrors, request).Inc() }

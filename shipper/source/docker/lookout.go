@@ -1,4 +1,4 @@
-package shipper
+package docker
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/inotify"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // lookout opens the logs of new containers as soon as they are there, whatever daemon
@@ -40,10 +41,9 @@ const noWatch = int32(-1)
 
 // sighting is a log that was opened.
 type sighting struct {
-	id, path string
-	fd       int
-	stat     disk.Stat
-	what     *inspected // nil: dockerd's files cannot be read
+	id string
+	source.Log
+	what *inspected // nil: dockerd's files cannot be read
 }
 
 // newLookout notices what comes below root from now on.
@@ -93,7 +93,7 @@ func (l *lookout) run(ctx context.Context, late bool) {
 		}
 		l.give(l.look(events, lost))
 		if l.rootWatch == noWatch && again == nil {
-			l.log.Warn("the directory of containers is gone; logs of new ones are opened once Docker tells of them", "path", l.root)
+			l.log.Warn("the directory of containers is gone; logs of new ones are opened once Docker reports them", "path", l.root)
 			again = time.After(l.pause)
 		}
 	}
@@ -116,12 +116,12 @@ func (l *lookout) give(opened []sighting) {
 	}
 }
 
-// look opens the logs that events tell of, or all.
+// look opens the logs that events are of, or all.
 func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 	try := func(id string) bool {
-		s := sighting{id: id, path: l.path(id)}
+		s := sighting{id: id, Log: source.Log{Path: l.path(id)}}
 		var err error
-		s.fd, s.stat, err = disk.Open(s.path)
+		s.FD, s.Stat, err = disk.Open(s.Path)
 		if err == nil {
 			opened = append(opened, s)
 		}
@@ -137,7 +137,7 @@ func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 		if !containerID(id) || try(id) {
 			return
 		}
-		if wd, err := l.watch.Dir(filepath.Join(l.root, id), inotify.Comes); err == nil { // else it is gone, or found once Docker has told of it
+		if wd, err := l.watch.Dir(filepath.Join(l.root, id), inotify.Comes); err == nil { // else it is gone, or found once Docker has reported it
 			l.waits[wd] = id
 			came(wd, id)
 		}
@@ -158,7 +158,7 @@ func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 	if every {
 		all, err := os.ReadDir(l.root)
 		if err != nil {
-			l.log.Error("cannot look for containers", "err", err)
+			l.log.Error("cannot look for containers", "error", err)
 		}
 		for _, e := range all {
 			there(e.Name())
@@ -183,12 +183,12 @@ func (l *lookout) read(s *sighting) *inspected {
 	}
 	var host struct{ LogConfig struct{ Type string } }
 	for name, into := range map[string]any{"config.v2.json": &c, "hostconfig.json": &host} {
-		b, err := os.ReadFile(filepath.Join(filepath.Dir(s.path), name))
+		b, err := os.ReadFile(filepath.Join(filepath.Dir(s.Path), name))
 		if err != nil || json.Unmarshal(b, into) != nil {
 			return nil
 		}
 	}
-	return l.judge(s.id, s.path, &facts{c.Name, c.Config.Image, host.LogConfig.Type, c.Config.Env, c.Config.Labels})
+	return l.judge(s.id, s.Path, &facts{c.Name, c.Config.Image, host.LogConfig.Type, c.Config.Env, c.Config.Labels})
 }
 
 // take hands over what was opened since the last call.
@@ -203,6 +203,15 @@ func (l *lookout) take() []sighting {
 // drop closes what nobody took.
 func (l *lookout) drop() {
 	for _, s := range l.take() {
-		_ = unix.Close(s.fd)
+		_ = unix.Close(s.FD)
 	}
+}
+
+func containerID(s string) bool {
+	for _, c := range []byte(s) {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f') {
+			return false
+		}
+	}
+	return len(s) == 64
 }

@@ -1,4 +1,4 @@
-package shipper
+package docker
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"maps"
 	"strings"
 
-	docker "github.com/fsouza/go-dockerclient"
+	dockerapi "github.com/fsouza/go-dockerclient"
 )
 
 // asking is what is known of a container before Docker has said what it is.
@@ -29,8 +29,8 @@ type inspected struct {
 	skip      string // why it is not followed; empty: it is
 }
 
-// look finds out what a container is and tells the tailer.
-func (d *daemon) look(ctx context.Context, id string, now asking) {
+// look finds out what a container is and reports it.
+func (d *Daemon) look(ctx context.Context, id string, now asking) {
 	if in, ok := d.seen.Get(id); ok {
 		d.follow(ctx, id, in, now.runs, nil)
 		return
@@ -48,7 +48,7 @@ func (d *daemon) look(ctx context.Context, id string, now asking) {
 }
 
 // inspector asks what containers are, until ctx ends.
-func (d *daemon) inspector(ctx context.Context) {
+func (d *Daemon) inspector(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,12 +65,12 @@ func (d *daemon) inspector(ctx context.Context) {
 	}
 }
 
-func (d *daemon) answered(ctx context.Context, r answer) {
+func (d *Daemon) answered(ctx context.Context, r answer) {
 	a := d.asking[r.id]
-	if a == nil { // gone, and the tailer was told
+	if a == nil { // gone, which was reported
 		return
 	}
-	var none *docker.NoSuchContainer
+	var none *dockerapi.NoSuchContainer
 	_, open := d.known[r.id]
 	switch {
 	case errors.As(r.err, &none) && open && a.hint == nil: // its events, or the next list, may say more
@@ -98,17 +98,17 @@ func (d *daemon) answered(ctx context.Context, r answer) {
 }
 
 // changed has a container inspected once more if that is under way.
-func (d *daemon) changed(id string) {
+func (d *Daemon) changed(id string) {
 	if a := d.asking[id]; a != nil {
 		a.again = true
 	}
 }
 
 // inspect asks what a container is; nil if it has no log yet.
-func (d *daemon) inspect(ctx context.Context, id string) (*inspected, error) {
+func (d *Daemon) inspect(ctx context.Context, id string) (*inspected, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
 	defer cancel()
-	c, err := d.client.InspectContainerWithOptions(docker.InspectContainerOptions{ID: id, Context: ctx})
+	c, err := d.client.InspectContainerWithOptions(dockerapi.InspectContainerOptions{ID: id, Context: ctx})
 	if err != nil {
 		return nil, err
 	}
@@ -126,17 +126,17 @@ func (d *daemon) inspect(ctx context.Context, id string) (*inspected, error) {
 	return in, nil
 }
 
-// broken counts a container that the daemon lists and cannot describe. That is told of
+// broken counts a container that the daemon lists and cannot describe. That is logged of
 // the container: the daemon may be well besides.
-func (d *daemon) broken(id string, err error) {
-	d.m.dockerError("inspect")
+func (d *Daemon) broken(id string, err error) {
+	d.failed("inspect")
 	if d.ill[id] != err.Error() {
 		d.ill[id] = err.Error()
-		d.log.Error("container cannot be inspected, each list tries again", "container", id, "err", err)
+		d.log.Error("container cannot be inspected, each list tries again", "container", id, "error", err)
 	}
 }
 
-func (d *daemon) mended(id string) {
+func (d *Daemon) mended(id string) {
 	if _, was := d.ill[id]; was {
 		delete(d.ill, id)
 		d.log.Info("container can be inspected again", "container", id)
@@ -150,9 +150,9 @@ type facts struct {
 	labels              map[string]string
 }
 
-// judge tells what the events of a container say, or why it is not followed. It may be
+// judge is what the events of a container say, or why it is not followed. It may be
 // called from any goroutine.
-func (d *daemon) judge(id, path string, f *facts) *inspected {
+func (d *Daemon) judge(id, path string, f *facts) *inspected {
 	name := strings.TrimPrefix(f.name, "/")
 	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg)}}
 	switch {
@@ -169,7 +169,7 @@ func (d *daemon) judge(id, path string, f *facts) *inspected {
 }
 
 // hint is what an event says of a container; nil: nothing.
-func (d *daemon) hint(id string, e *docker.APIEvents) *inspected {
+func (d *Daemon) hint(id string, e *dockerapi.APIEvents) *inspected {
 	attributes := e.Actor.Attributes
 	if attributes["name"] == "" || d.lookout == nil || d.known[id].told {
 		return nil

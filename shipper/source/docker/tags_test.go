@@ -1,14 +1,9 @@
-package shipper
+package docker
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/sluicelog/sluice/config"
-	"github.com/sluicelog/sluice/schemas"
 )
 
 func TestServiceNames(t *testing.T) {
@@ -51,62 +46,6 @@ func TestOnlyNamedVariablesAndLabelsAreShipped(t *testing.T) {
 	}
 }
 
-func TestGlobs(t *testing.T) {
-	dir := t.TempDir()
-	for _, p := range []string{"a.log", "b.txt", "x/a.log", "x/y/a.log", "x/y/b.log.gz", "z/a.log", ".hidden/a.log"} {
-		path := filepath.Join(dir, p)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		appendTo(t, path, "")
-	}
-	if err := os.Symlink(filepath.Join(dir, "b.txt"), filepath.Join(dir, "link.log")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(dir, filepath.Join(dir, "x", "loop")); err != nil {
-		t.Fatal(err)
-	}
-	f := func(pattern string, want ...string) {
-		t.Helper()
-		paths, err := expand(filepath.Join(dir, pattern))
-		if err != nil {
-			t.Errorf("%s: %v", pattern, err)
-		}
-		var got []string
-		for _, p := range paths {
-			rel, _ := filepath.Rel(dir, p)
-			got = append(got, rel)
-			if !matchPath(filepath.Join(dir, pattern), p) {
-				t.Errorf("%s does not match %s, which it found", pattern, p)
-			}
-		}
-		slices.Sort(got)
-		got = slices.Compact(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", pattern, got, want)
-		}
-	}
-	f("*.log", "a.log", "link.log")
-	f("a.log", "a.log")
-	f("none.log")
-	f("*/a.log", ".hidden/a.log", "x/a.log", "z/a.log")
-	f("**/a.log", ".hidden/a.log", "a.log", "x/a.log", "x/y/a.log", "z/a.log")
-	f("x/**", "x/a.log", "x/y/a.log", "x/y/b.log.gz")
-	f("**/y/*", "x/y/a.log", "x/y/b.log.gz")
-	f("[ab].*", "a.log", "b.txt")
-
-	m := func(pattern, path string, want bool) {
-		t.Helper()
-		if got := matchPath(pattern, path); got != want {
-			t.Errorf("%s %s: %v", pattern, path, got)
-		}
-	}
-	m("/var/**/x", "/var/x", true)
-	m("/var/**/x", "/var/a/b/x", true)
-	m("/var/**/x", "/var/a/b/y", false)
-	m("/var/*/x", "/var/a/b/x", false)
-}
-
 func TestMatchName(t *testing.T) {
 	f := func(pattern, name string, want bool) {
 		t.Helper()
@@ -123,15 +62,4 @@ func TestMatchName(t *testing.T) {
 	f("a*c*", "abcd", true)
 	f("a*c", "abcd", false)
 	f("*", "", true)
-}
-
-func TestSourceIDsOfJSONFilesAreThoseOfTheirContainers(t *testing.T) {
-	path := "/var/lib/docker/containers/" + fakeID(7) + "/" + fakeID(7) + "-json.log"
-	s := newFileSource(path, "h", "dc1", "host", &config.Files{Codec: "docker"}, nil)
-	if s.id != schemas.SourceID("h", kindDocker, fakeID(7)) || s.container != fakeID(7) {
-		t.Errorf("source %s of container %s", s.id, s.container)
-	}
-	if n := strings.Count(string(schemas.AppendEvent(nil, &schemas.Line{}, s.tail)), fakeID(7)); n != 3 {
-		t.Errorf("the container's id is %d times in the event", n)
-	}
 }

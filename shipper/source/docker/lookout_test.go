@@ -1,7 +1,9 @@
-package shipper
+package docker
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -15,15 +17,31 @@ import (
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
-func testDaemon(t *testing.T, cfg config.Docker, out chan target) *daemon {
+func testDaemon(t *testing.T, cfg config.Docker, out chan source.Change) *Daemon {
 	t.Helper()
-	d, err := newDaemon(cfg, slog.New(slog.DiscardHandler), newMeters(metrics.New("shipper", "h")), admin.NewState("shipper").Need("docker"), out)
+	d, err := New(cfg, slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), admin.NewState("shipper").Need("docker"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.out = out
 	return d
+}
+
+func testID(n int) string { return fmt.Sprintf("%064x", n) }
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestLogsOfNewContainersAreOpenBeforeDockerTells(t *testing.T) {
@@ -49,17 +67,17 @@ func TestLogsOfNewContainersAreOpenBeforeDockerTells(t *testing.T) {
 		t.Helper()
 		<-l.ready
 		found := l.take()
-		if len(found) != 1 || found[0].id != id || found[0].path != l.path(id) {
+		if len(found) != 1 || found[0].id != id || found[0].Path != l.path(id) {
 			t.Fatalf("found %+v, want %s", found, id)
 		}
 		var b [2]byte
-		if n, err := disk.Pread(found[0].fd, b[:], 0); n != 1 || err != nil {
+		if n, err := disk.Pread(found[0].FD, b[:], 0); n != 1 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
-		newCloser().close(found[0].fd)
+		_ = unix.Close(found[0].FD)
 		return found[0].what
 	}
-	first, second, third := fakeID(1), fakeID(2), fakeID(3)
+	first, second, third := testID(1), testID(2), testID(3)
 	put(first, "config.v2.json", `{"Name":"/web","Config":{"Image":"nginx","Env":["MESOS_TASK_ID=task"],"Labels":{"co.elastic.logs/enabled":"false"}}}`)
 	put("not a container", logName(second), "x")
 	put(second, logName(second), "x")
@@ -86,7 +104,7 @@ func TestADirectoryOfContainersThatIsDeletedIsWatchedAgain(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "containers")
 	d := testDaemon(t, config.Default().Shipper.Docker, nil)
 	for i := range 3 {
-		if err := os.MkdirAll(filepath.Join(root, fakeID(i)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, testID(i)), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
@@ -102,12 +120,12 @@ func TestADirectoryOfContainersThatIsDeletedIsWatchedAgain(t *testing.T) {
 			defer running.Wait()
 			defer cancel()
 		}
-		appendTo(t, filepath.Join(root, fakeID(i), logName(fakeID(i))), "x")
+		appendTo(t, filepath.Join(root, testID(i), logName(testID(i))), "x")
 		for found := false; !found; {
 			<-d.lookout.ready
 			for _, s := range d.lookout.take() {
-				_ = unix.Close(s.fd) // an open file keeps its directory's watch
-				found = found || s.id == fakeID(i)
+				_ = unix.Close(s.FD) // an open file keeps its directory's watch
+				found = found || s.id == testID(i)
 			}
 		}
 		if err := os.RemoveAll(root); err != nil {
@@ -117,36 +135,16 @@ func TestADirectoryOfContainersThatIsDeletedIsWatchedAgain(t *testing.T) {
 }
 
 func TestContainersThatOptOutAreNotMissed(t *testing.T) {
-	out := make(chan target, 4)
+	out := make(chan source.Change, 4)
 	d := testDaemon(t, config.Default().Shipper.Docker, out)
-	id := fakeID(1)
+	id := testID(1)
 	for _, skip := range []string{"opted out", ""} {
 		d.known[id] = state{runs: true}
 		d.asking[id] = &asking{ran: true, hint: &inspected{skip: skip}}
 		d.gone(t.Context(), id)
 		told, gone := <-out, <-out
-		if told.drop != (skip != "") || !gone.gone || gone.missed != (skip == "") {
+		if (told.What == source.Dropped) != (skip != "") || (gone.What == source.Missed) != (skip == "") || skip != "" && gone.What != source.Gone {
 			t.Errorf("%q: %+v, %+v", skip, told, gone)
 		}
 	}
-}
-
-func TestLogsAreOpenedAlsoIfTheirDirectoryCameLate(t *testing.T) {
-	s := newSite(t)
-	d := s.docker()
-	d.blind = true
-	if err := os.Remove(filepath.Join(d.root, "containers")); err != nil {
-		t.Fatal(err)
-	}
-	s.start()
-	s.until("a warning", func() bool { return s.logged("not opened before Docker tells") })
-	for i := range 3 {
-		d.add(fakeContainer{ID: fakeID(i), Name: "short"}, true)
-		d.write(fakeID(i), "stdout", "line")
-	}
-	s.until("open files", func() bool { return s.counter("shipper_files_opened_total") == 3 })
-	for i := range 3 {
-		d.remove(fakeID(i), false)
-	}
-	s.wait(3)
 }

@@ -1,0 +1,197 @@
+// Package files finds logs by the globs of the configuration.
+package files
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/glob"
+	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/source"
+)
+
+// Scanner expands the globs, every interval and when asked, and reports each path that
+// matches.
+type Scanner struct {
+	entries  []entry
+	interval time.Duration
+	ask      chan struct{} // cap 1
+	log      *slog.Logger
+	problems map[string]string // by glob, to log on change; owned by Run
+}
+
+// entry is an entry of shipper.files.
+type entry struct {
+	cfg     *config.Files
+	paths   glob.List
+	exclude glob.List
+}
+
+const scanPause = 100 * time.Millisecond // between two scans that were asked for
+
+// New makes a Scanner of shipper.files; an error names a glob that is none.
+func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Scanner, error) {
+	s := &Scanner{interval: interval, ask: make(chan struct{}, 1), log: log, problems: map[string]string{}}
+	for i := range cfg {
+		e := entry{cfg: &cfg[i]}
+		var err error
+		if e.paths, err = glob.ParseList(cfg[i].Paths); err == nil {
+			e.exclude, err = glob.ParseList(cfg[i].Exclude)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("shipper.files[%d]: %w", i, err)
+		}
+		s.entries = append(s.entries, e)
+	}
+	return s, nil
+}
+
+// Look asks for a scan now.
+func (s *Scanner) Look() {
+	select {
+	case s.ask <- struct{}{}:
+	default:
+	}
+}
+
+// Run scans until ctx ends.
+func (s *Scanner) Run(ctx context.Context, changes chan<- source.Change) {
+	tick := time.NewTicker(s.interval)
+	defer tick.Stop()
+	for {
+		if !s.scan(ctx, changes) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(scanPause):
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.ask:
+		}
+	}
+}
+
+func (s *Scanner) scan(ctx context.Context, changes chan<- source.Change) bool {
+	for i := range s.entries {
+		for _, spec := range s.entries[i].found(s.trouble) {
+			select {
+			case changes <- source.Change{What: source.Came, Spec: spec}:
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// found lists the sources that the entry's globs match now, by path. Rotated files belong
+// to theirs.
+func (e *entry) found(trouble func(pattern string, err error)) (specs []source.Spec) {
+	matched := map[string]bool{}
+	for _, pattern := range e.paths {
+		paths, err := expand(pattern)
+		trouble(pattern.String(), err)
+		for _, p := range paths {
+			matched[p] = matched[p] || !e.exclude.Match(p)
+		}
+	}
+	dated := map[string][]string{}
+	var live []string
+	for p, ok := range matched {
+		if !ok || ignoredName(p) {
+			continue
+		}
+		if base, is := Numbered(p); is && matched[base] {
+			continue // found again as a rotated file of base
+		}
+		if base, is := datedOf(p); is && matched[base] {
+			dated[base] = append(dated[base], p)
+			continue
+		}
+		live = append(live, p)
+	}
+	slices.Sort(live)
+	for _, p := range live {
+		slices.Sort(dated[p])
+		specs = append(specs, e.spec(p, dated[p]))
+	}
+	return specs
+}
+
+// containerPath finds the container in the path of a json-file log.
+var containerPath = regexp.MustCompile(`/([0-9a-f]{64})-json\.log$`)
+
+// spec is the source of a path.
+func (e *entry) spec(path string, siblings []string) source.Spec {
+	s := source.Spec{
+		Kind: source.KindFile, Name: path, Path: path,
+		Tags:  schemas.Source{ServiceName: e.cfg.App, Dataset: e.cfg.Dataset, Labels: e.cfg.Labels},
+		Hints: source.Hints{FilePrefix: e.cfg.FilePrefix, Siblings: siblings, Exclude: e.exclude},
+	}
+	if e.cfg.Codec == "docker" {
+		s.Decoder, s.Joiner, s.Hints.Sealed = source.JSONFile, source.Pieces, true
+		if m := containerPath.FindStringSubmatch(path); m != nil {
+			s.Kind, s.Name, s.Tags.ContainerID = source.KindDocker, m[1], m[1] // the same ids as through the Docker API
+		}
+	}
+	return s
+}
+
+func (s *Scanner) trouble(pattern string, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != s.problems[pattern] && text != "" {
+		s.log.Error("cannot look for files", "glob", pattern, "error", err)
+	}
+	s.problems[pattern] = text
+}
+
+// ignoredName is of names that are never logs to be read: compressed ones.
+func ignoredName(path string) bool {
+	switch filepath.Ext(path) {
+	case ".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip":
+		return true
+	}
+	return false
+}
+
+// Numbered is the path without a rotation's number: web.log of web.log.1.
+func Numbered(path string) (base string, ok bool) {
+	base, n := cutDigits(path)
+	if n < 1 || n > 2 || !strings.HasSuffix(base, ".") {
+		return "", false
+	}
+	return base[:len(base)-1], true
+}
+
+// datedOf is the path without a rotation's date: web.log of web.log-20261121 (and of
+// web.log-2026112108).
+func datedOf(path string) (base string, ok bool) {
+	base, n := cutDigits(path)
+	if n < 8 || n > 14 || !strings.HasSuffix(base, "-") && !strings.HasSuffix(base, ".") {
+		return "", false
+	}
+	return base[:len(base)-1], true
+}
+
+func cutDigits(s string) (rest string, digits int) {
+	i := len(s)
+	for i > 0 && '0' <= s[i-1] && s[i-1] <= '9' {
+		i--
+	}
+	return s[:i], len(s) - i
+}
