@@ -7,53 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sluicelog/sluice/loadtest/lab"
+	"github.com/sluicelog/sluice/loadtest/report"
+	"github.com/sluicelog/sluice/loadtest/scenario"
 )
-
-func scenariosCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "scenarios [--quick | --ci] [--file FILE]",
-		Short: "Tell what break does, and what is expected",
-		Args:  cobra.NoArgs,
-	}
-	read := scenarioFlags(cmd)
-	cmd.RunE = action(func(cmd *cobra.Command) error {
-		list, err := read(nil)
-		for _, s := range list {
-			fmt.Fprintln(cmd.OutOrStdout(), &s)
-		}
-		return err
-	})
-	return cmd
-}
-
-// scenarioFlags adds those that choose; the result reads scenarios, all or by name.
-func scenarioFlags(cmd *cobra.Command) func(names []string) ([]lab.Scenario, error) {
-	file := cmd.Flags().String("file", "", "read scenarios from this YAML `FILE` instead of those that come with it")
-	quick := cmd.Flags().Bool("quick", false, "their short form")
-	ci := cmd.Flags().Bool("ci", false, "the short form of those that every change must pass")
-	cmd.MarkFlagsMutuallyExclusive("quick", "ci")
-	return func(names []string) ([]lab.Scenario, error) {
-		list, err := lab.Scenarios(), error(nil)
-		if *file != "" {
-			if list, err = lab.LoadScenarios(*file); err != nil {
-				return nil, err
-			}
-		}
-		list = slices.DeleteFunc(list, func(s lab.Scenario) bool {
-			return *ci && !s.CI || len(names) > 0 && !slices.Contains(names, s.Name)
-		})
-		if len(list) == 0 || len(names) > len(list) {
-			return nil, fmt.Errorf("%d scenarios found for %q: loadtest scenarios lists them", len(list), names)
-		}
-		if !*quick && !*ci {
-			for i, s := range list {
-				list[i] = s.Lengthen()
-			}
-		}
-		return list, nil
-	}
-}
 
 func breakCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -90,7 +46,7 @@ them are, and one that this machine cannot carry out counts as failed.`,
 			}
 			quick, _ := f.GetBool("quick")
 			ci, _ := f.GetBool("ci")
-			o := lab.BreakOptions{Dir: *dir, Sluice: sluice, Self: self, Scenarios: list, Lanes: *lanes, Clock: *clock}
+			o := scenario.BreakOptions{Dir: *dir, Sluice: sluice, Self: self, Scenarios: list, Lanes: *lanes, Clock: *clock}
 			switch {
 			case o.Lanes > 0:
 			case quick:
@@ -99,8 +55,8 @@ them are, and one that this machine cannot carry out counts as failed.`,
 				o.Lanes = 3
 			}
 			return inDir(&o.Dir, func() error {
-				bar := lab.NewBar(cmd.ErrOrStderr())
-				report, err := lab.Break(cmd.Context(), o, bar.Show)
+				bar := report.NewBar(cmd.ErrOrStderr())
+				report, err := scenario.Break(cmd.Context(), o, bar.Show)
 				bar.End()
 				for _, out := range report.Outcomes {
 					if ci && out.Skipped != "" {
@@ -114,11 +70,47 @@ them are, and one that this machine cannot carry out counts as failed.`,
 	return cmd
 }
 
-func stepClockCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "step-clock", Short: "Step the clock until stdin ends, for break", Hidden: true, Args: cobra.NoArgs}
-	by := cmd.Flags().Duration("by", 0, "so much ahead")
+func scenariosCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "scenarios [--quick | --ci] [--file FILE]",
+		Short: "Tell what break does, and what is expected",
+		Args:  cobra.NoArgs,
+	}
+	read := scenarioFlags(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		return lab.StepClock(*by, cmd.InOrStdin(), cmd.OutOrStdout())
+		list, err := read(nil)
+		for _, s := range list {
+			fmt.Fprintln(cmd.OutOrStdout(), &s)
+		}
+		return err
 	})
 	return cmd
+}
+
+// scenarioFlags adds those that choose; the result reads scenarios, all or by name.
+func scenarioFlags(cmd *cobra.Command) func(names []string) ([]scenario.Scenario, error) {
+	file := cmd.Flags().String("file", "", "read scenarios from this YAML `FILE` instead of those that come with it")
+	quick := cmd.Flags().Bool("quick", false, "their short form")
+	ci := cmd.Flags().Bool("ci", false, "the short form of those that every change must pass")
+	cmd.MarkFlagsMutuallyExclusive("quick", "ci")
+	return func(names []string) ([]scenario.Scenario, error) {
+		list, err := scenario.Scenarios(), error(nil)
+		if *file != "" {
+			if list, err = scenario.LoadScenarios(*file); err != nil {
+				return nil, err
+			}
+		}
+		list = slices.DeleteFunc(list, func(s scenario.Scenario) bool {
+			return *ci && !s.CI || len(names) > 0 && !slices.Contains(names, s.Name)
+		})
+		if len(list) == 0 || len(names) > len(list) {
+			return nil, fmt.Errorf("%d scenarios found for %q: loadtest scenarios lists them", len(list), names)
+		}
+		if !*quick && !*ci {
+			for i, s := range list {
+				list[i] = s.Lengthen()
+			}
+		}
+		return list, nil
+	}
 }

@@ -1,5 +1,11 @@
-// Command loadtest proves what sluice promises and measures what it costs. It is a program
-// of its own: nothing of it is in the binary that runs on hosts.
+// Command loadtest proves what sluice promises and measures what it costs. It writes lines
+// that say in their text who they are (generate), lets a pipeline of real processes and real
+// servers carry them (site), breaks things meanwhile (scenario), and counts at the other end
+// (verify): nothing missing, nothing doubled, in order. The same lines go through loops that
+// do no work (floor) and through other programs (measure), so that figures can be compared
+// within one run (report).
+//
+// It is a program of its own: nothing of it is in the binary that runs on hosts.
 package main
 
 import (
