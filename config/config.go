@@ -102,6 +102,7 @@ type Shipper struct {
 	Topic       string            `yaml:"topic"`                                  // records of all sources of the host
 	PartitionBy string            `yaml:"partition_by" enum:"host source spread"` // host: one partition a host, so batches are full; source: one a file; spread: whichever
 	Labels      map[string]string `yaml:"labels"`                                 // labels.* of every event
+	AppFrom     []string          `yaml:"app_from"`                               // service.name of a container is the first of these it has: marathon, chronos, name, image, label:NAME, env:NAME
 	Produce     Produce           `yaml:"produce"`                                // how records are gathered and sent
 	MaxLine     Bytes             `yaml:"max_line" min:"1KiB"`                    // a longer line is sent in pieces of this size, flagged split
 	ReadBudget  Bytes             `yaml:"read_budget" min:"4KiB"`                 // read from one file before others have their turn
@@ -239,6 +240,7 @@ func Default() *Config {
 			Topic:       "logs",
 			PartitionBy: "host",
 			Labels:      map[string]string{},
+			AppFrom:     []string{"marathon", "chronos", "label:com.docker.compose.service", "label:com.docker.swarm.service.name", "name", "image"},
 			Produce:     produce,
 			MaxLine:     2 * MiB,
 			ReadBudget:  1 * MiB,

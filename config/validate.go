@@ -295,6 +295,12 @@ func (k *checker) shipper() {
 	k.topic("shipper.topic", s.Topic)
 	k.produce("shipper.produce", s.Produce)
 	k.labels("shipper.labels", s.Labels)
+	for i, from := range s.AppFrom {
+		if _, _, ok := CutAppFrom(from); !ok {
+			at := entryPath("shipper.app_from", i)
+			k.fail(at, "expected marathon, chronos, name, image, label:NAME or env:NAME, got %s", k.show(at, from))
+		}
+	}
 	if s.MaxLine > s.Produce.Buffer {
 		k.fail("shipper.max_line", "expected at most produce.buffer (%v), got %v", s.Produce.Buffer, s.MaxLine)
 	}

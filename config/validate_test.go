@@ -75,6 +75,9 @@ func TestValidate(t *testing.T) {
 	f("shipper", func(c *Config) { c.DataDir = "" }, "data_dir: missing")
 	f("shipper", func(c *Config) { c.Shipper.Topic = "a/b" }, `shipper.topic: expected a topic name of letters, digits, ., _ and -, got "a/b"`)
 	f("shipper", func(c *Config) { c.Shipper.Topic = "" }, `shipper.topic: expected a topic name`)
+	for _, from := range []string{"", "Marathon", "marathon:x", "label:", "env: X", "app", "label"} {
+		f("shipper", func(c *Config) { c.Shipper.AppFrom = []string{"env:APP_NAME", from} }, `shipper.app_from[1]: expected marathon, chronos, name, image, label:NAME or env:NAME, got "`+from+`"`)
+	}
 	f("shipper", func(c *Config) { c.Shipper.PartitionBy = "key" }, "shipper.partition_by: expected one of host, source, spread")
 	f("shipper", func(c *Config) { c.Shipper.MaxLine = 64 * MiB }, "shipper.max_line: expected at most produce.buffer (32MiB), got 64MiB")
 	f("shipper", func(c *Config) { c.Shipper.MaxLine = 0 }, "shipper.max_line: expected at least 1KiB, got 0")

@@ -278,7 +278,7 @@ func TestContainersAreFollowedWithTheirTags(t *testing.T) {
 	d.write(fakeID(3), "stdout", "third container")
 	s.wait(5)
 	e := s.only("before the start")
-	if e.Mesos["task_id"] != "order.6f2a" || e.Marathon["app_id"] != "/prod/order" || e.Marathon["version"] != "2026-11-20T10:00:00Z" || e.Service["name"] != "order" ||
+	if e.Mesos["task_id"] != "order.6f2a" || e.Marathon["app_id"] != "/prod/order" || e.Marathon["version"] != "2026-11-20T10:00:00Z" || e.Service["name"] != "prod/order" || e.headers["app"] != "prod/order" ||
 		e.Labels["tier"] != "gold" || e.Labels["dc"] != "dc1" || len(e.Labels) != 2 || e.Container.ID != fakeID(1) || e.Container.Labels["team_name"] != "order" || len(e.Container.Labels) != 1 {
 		t.Errorf("tags of %+v", e)
 	}

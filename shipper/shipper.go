@@ -135,7 +135,11 @@ func discoverersOf(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, 
 		add(d, e)
 	}
 	if cfg.Shipper.Docker.Enabled {
-		d, e := docker.New(cfg.Shipper.Docker, log, reg, st.Need("docker"))
+		apps, e := source.NewAppRules(cfg.Shipper.AppFrom)
+		if e != nil {
+			return nil, e
+		}
+		d, e := docker.New(cfg.Shipper.Docker, apps, log, reg, st.Need("docker"))
 		add(d, e)
 	}
 	return all, err

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ import (
 // connect, is the truth. Everything runs through one client and has a deadline.
 type Daemon struct {
 	cfg    config.Docker
+	apps   source.AppRules
 	log    *slog.Logger
 	reg    *metrics.Registry
 	health *admin.Dependency
@@ -68,9 +70,9 @@ const (
 	reconnectMax = 15 * time.Second
 )
 
-// New makes a Daemon; an error means that cfg.Endpoint is none. health is kept up to date
-// with whether the daemon answers.
-func New(cfg config.Docker, log *slog.Logger, reg *metrics.Registry, health *admin.Dependency) (*Daemon, error) {
+// New makes a Daemon; an error means that cfg.Endpoint is none. apps name what runs in a
+// container; health is kept up to date with whether the daemon answers.
+func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics.Registry, health *admin.Dependency) (*Daemon, error) {
 	client, err := dockerapi.NewClient(cfg.Endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("docker endpoint %s: %w", cfg.Endpoint, err)
@@ -83,7 +85,7 @@ func New(cfg config.Docker, log *slog.Logger, reg *metrics.Registry, health *adm
 		return nil, err
 	}
 	return &Daemon{
-		cfg: cfg, log: log, reg: reg, health: health, client: client, seen: seen,
+		cfg: cfg, apps: apps, log: log, reg: reg, health: health, client: client, seen: seen,
 		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
 		ill: map[string]string{}, warned: map[string]bool{},
 	}, nil
@@ -237,11 +239,11 @@ func (d *Daemon) up() {
 // event acts on a hint.
 func (d *Daemon) event(ctx context.Context, e *dockerapi.APIEvents) {
 	d.reg.Counter(dockerEvents).Inc()
-	id := first(e.Actor.ID, e.ID)
+	id := cmp.Or(e.Actor.ID, e.ID)
 	if e.Type != "" && e.Type != "container" || !containerID(id) {
 		return
 	}
-	switch first(e.Action, e.Status) {
+	switch cmp.Or(e.Action, e.Status) {
 	case "start", "restart":
 		d.watch(ctx)
 		d.changed(id)

@@ -154,7 +154,7 @@ type facts struct {
 // called from any goroutine.
 func (d *Daemon) judge(id, path string, f *facts) *inspected {
 	name := strings.TrimPrefix(f.name, "/")
-	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg)}}
+	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg, d.apps)}}
 	switch {
 	case f.driver != "" && f.driver != jsonFile:
 		in.skip = "driver " + f.driver

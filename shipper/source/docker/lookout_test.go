@@ -22,12 +22,22 @@ import (
 
 func testDaemon(t *testing.T, cfg config.Docker, out chan source.Change) *Daemon {
 	t.Helper()
-	d, err := New(cfg, slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), admin.NewState("shipper").Need("docker"))
+	d, err := New(cfg, apps(t), slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), admin.NewState("shipper").Need("docker"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.out = out
 	return d
+}
+
+// apps are the default rules of service.name.
+func apps(t *testing.T) source.AppRules {
+	t.Helper()
+	rules, err := source.NewAppRules(config.Default().Shipper.AppFrom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
 }
 
 func testID(n int) string { return fmt.Sprintf("%064x", n) }

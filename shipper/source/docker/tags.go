@@ -1,12 +1,12 @@
 package docker
 
 import (
-	"path"
-	"regexp"
+	"cmp"
 	"strings"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // Environment variables with fields of their own. Mesos sets the first of each pair in
@@ -23,15 +23,13 @@ const (
 	envChronos    = "CHRONOS_JOB_NAME"
 	envLogspout   = "LOGSPOUT"
 
-	labelCompose = "com.docker.compose.service"
-	labelSwarm   = "com.docker.swarm.service.name"
 	labelVersion = "org.opencontainers.image.version"
 	labelEnabled = "co.elastic.logs/enabled"
 )
 
 // describe gathers the fields of a container from its name, image, environment and
 // labels.
-func describe(name, image string, env []string, labels map[string]string, cfg *config.Docker) schemas.Source {
+func describe(name, image string, env []string, labels map[string]string, cfg *config.Docker, apps source.AppRules) schemas.Source {
 	s := schemas.Source{ContainerName: name, Image: image, ServiceVersion: labels[labelVersion]}
 	values := map[string]string{}
 	for _, e := range env {
@@ -39,7 +37,7 @@ func describe(name, image string, env []string, labels map[string]string, cfg *c
 		values[k] = v
 	}
 	s.TaskID, s.FrameworkID, s.ExecutorID = values[envTask], values[envFramework], values[envExecutor]
-	s.Agent = first(values[envAgent], values[envSlave])
+	s.Agent = cmp.Or(values[envAgent], values[envSlave])
 	s.AppID, s.AppVersion, s.ChronosJob = values[envApp], values[envAppVersion], values[envChronos]
 	for k, v := range values {
 		switch k {
@@ -62,47 +60,14 @@ func describe(name, image string, env []string, labels map[string]string, cfg *c
 			s.ContainerLabels[dedot(k)] = v
 		}
 	}
-	s.ServiceName = service(&s, labels)
+	s.ServiceName = apps.Name(&source.App{Marathon: s.AppID, Chronos: s.ChronosJob, Name: name, Image: image, Env: values, Labels: labels})
 	return s
-}
-
-// mesosName is a container name of Mesos: it says nothing to people.
-var mesosName = regexp.MustCompile(`^mesos-[0-9a-f]{8}-`)
-
-// service is what people call what runs in the container.
-func service(s *schemas.Source, labels map[string]string) string {
-	name := s.ContainerName
-	if mesosName.MatchString(name) {
-		name = ""
-	}
-	app := path.Base(s.AppID)
-	if app == "." || app == "/" {
-		app = ""
-	}
-	return first(app, s.ChronosJob, labels[labelCompose], labels[labelSwarm], name, imageName(s.Image))
-}
-
-// imageName is web of registry:5000/team/web:1.2@sha256:...
-func imageName(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	image = image[strings.LastIndexByte(image, '/')+1:]
-	image, _, _ = strings.Cut(image, ":")
-	return image
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 // dedot keeps Elasticsearch from taking a.b for an object a.
 func dedot(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
-// optedOut tells whether a container asks not to be followed, in the words of Filebeat
+// optedOut reports whether a container asks not to be followed, in the words of Filebeat
 // or logspout.
 func optedOut(env []string, labels map[string]string) bool {
 	if strings.EqualFold(labels[labelEnabled], "false") {
@@ -116,7 +81,7 @@ func optedOut(env []string, labels map[string]string) bool {
 	return false
 }
 
-// matchNames tells whether a name is listed; * stands for any text, also with dots and
+// matchNames reports whether a name is listed; * stands for any text, also with dots and
 // slashes.
 func matchNames(patterns []string, name string) bool {
 	for _, p := range patterns {

@@ -9,11 +9,12 @@ import (
 func TestServiceNames(t *testing.T) {
 	f := func(name, image string, env []string, labels map[string]string, want string) {
 		t.Helper()
-		if got := describe(name, image, env, labels, &config.Docker{}).ServiceName; got != want {
+		if got := describe(name, image, env, labels, &config.Docker{}, apps(t)).ServiceName; got != want {
 			t.Errorf("%s %s %v %v: %q, want %q", name, image, env, labels, got, want)
 		}
 	}
-	f("mesos-6f2a1c34-1", "r/order:1", []string{"MARATHON_APP_ID=/prod/order"}, nil, "order")
+	f("mesos-6f2a1c34-1", "r/order:1", []string{"MARATHON_APP_ID=/prod/order"}, nil, "prod/order")
+	f("mesos-6f2a1c34-1", "r/order:1", []string{"MARATHON_APP_ID=/order"}, nil, "order")
 	f("mesos-6f2a1c34-1", "r/order:1", []string{"CHRONOS_JOB_NAME=nightly"}, nil, "nightly")
 	f("mesos-6f2a1c34-1", "r.io:5000/team/order:1@sha256:0", nil, nil, "order")
 	f("shop_web_1", "nginx", nil, map[string]string{"com.docker.compose.service": "web"}, "web")
@@ -28,7 +29,7 @@ func TestOnlyNamedVariablesAndLabelsAreShipped(t *testing.T) {
 	got := describe("c", "i", []string{
 		"MESOS_TASK_ID=t", "MESOS_FRAMEWORK_ID=f", "MESOS_EXECUTOR_ID=e", "MESOS_SLAVE_ID=s", "MARATHON_APP_LABEL_TIER.A=gold",
 		"REGION=eu", "APP_X_ID=7", "APP_X=8", "PASSWORD=secret", "EMPTY=", "NOEQUALS",
-	}, map[string]string{"team.name": "x", "other": "y", "org.opencontainers.image.version": "1.2"}, &cfg)
+	}, map[string]string{"team.name": "x", "other": "y", "org.opencontainers.image.version": "1.2"}, &cfg, apps(t))
 	if got.TaskID != "t" || got.FrameworkID != "f" || got.ExecutorID != "e" || got.Agent != "s" || got.ServiceVersion != "1.2" {
 		t.Errorf("%+v", got)
 	}
