@@ -13,3 +13,8 @@ var (
 	recordsHeld     = metrics.NewGauge("aggregator_records_held", "records", "Refused by the target and by the dead-letter topic too: each holds its partition", "source", "topic")
 	relaySeconds    = metrics.NewHistogram("aggregator_seconds", "seconds", "From a record's timestamp to its acknowledgement by the target, once a run of records", "source")
 )
+
+var (
+	_ = metrics.NewBalance(recordsIn, inFlight, recordsOut, recordsDead, recordsReturned)
+	_ = metrics.NewLosses(recordsDead)
+)

@@ -24,6 +24,11 @@ var (
 	bulkSplits      = metrics.NewCounter("indexer_bulk_splits", "requests", "Bulk requests sent again in halves", "output")
 )
 
+var (
+	_ = metrics.NewBalance(eventsRead, eventsInFlight, eventsIndexed, eventsDuplicate, eventsDead, eventsReturned)
+	_ = metrics.NewLosses(eventsDead)
+)
+
 // figures are the live metrics of an output.
 type figures struct {
 	reg  *metrics.Registry

@@ -32,6 +32,11 @@ var (
 	bufferedBytes  = metrics.NewGauge("shipper_unfinished", "bytes", "Memory held by lines without end yet")
 )
 
+var (
+	_ = metrics.NewBalance(eventsMade, inFlight, eventsAcked)
+	_ = metrics.NewLosses(givenUpFiles, missedFiles)
+)
+
 // meters are the live figures. What the tailer counts for each line it counts in tally
 // and hands over once a batch.
 type meters struct {

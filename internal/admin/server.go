@@ -25,6 +25,7 @@ type Server struct {
 	started time.Time
 	log     *slog.Logger
 	states  []*State
+	regs    []*metrics.Registry
 
 	listener net.Listener
 	http     *http.Server
@@ -41,7 +42,7 @@ func Listen(cfg config.Admin, version string, log *slog.Logger, states []*State,
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen %q: %w", cfg.Listen, err)
 	}
-	s := &Server{cfg: cfg, version: version, started: time.Now(), log: log, states: states, listener: l, done: make(chan struct{})}
+	s := &Server{cfg: cfg, version: version, started: time.Now(), log: log, states: states, regs: regs, listener: l, done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.handler(metrics.Handler(log, regs...)),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -149,6 +150,8 @@ type roleStatus struct {
 	Ready        bool                       `json:"ready"`
 	Draining     bool                       `json:"draining"`
 	Dependencies []dependencyStatus         `json:"dependencies"`
+	Account      metrics.Account            `json:"account"` // how its counters add up
+	AccountError string                     `json:"account_error,omitempty"`
 	Sections     map[string]json.RawMessage `json:"sections,omitempty"`
 }
 
@@ -161,9 +164,27 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 		Roles   []roleStatus `json:"roles"`
 	}{s.version, os.Getpid(), s.started, time.Since(s.started).Round(time.Second).String(), []roleStatus{}}
 	for _, st := range s.states {
-		answer.Roles = append(answer.Roles, st.status(s.cfg.UnreadyAfter.D()))
+		role := st.status(s.cfg.UnreadyAfter.D())
+		if role.Account, role.AccountError = s.account(st.Role); role.AccountError != "" {
+			s.log.Warn("the figures cannot be read", "role", st.Role, "error", role.AccountError)
+		}
+		answer.Roles = append(answer.Roles, role)
 	}
 	reply(w, http.StatusOK, answer)
+}
+
+// account is that of the registry of a role.
+func (s *Server) account(role string) (a metrics.Account, why string) {
+	for _, r := range s.regs {
+		if r.Role == role {
+			a, err := r.Account()
+			if err != nil {
+				why = err.Error()
+			}
+			return a, why
+		}
+	}
+	return a, ""
 }
 
 // status reads the sections outside the lock, since they may take locks of their own.

@@ -95,6 +95,34 @@ func TestDependencyTellsChanges(t *testing.T) {
 	f("nil", none.OK() || none.Fail(err), false)
 }
 
+var (
+	taken = metrics.NewCounter("test_admin_taken", "events", "Taken by the role of this test")
+	given = metrics.NewCounter("test_admin_given", "events", "Given on by the role of this test")
+	held  = metrics.NewGauge("test_admin_in_flight", "events", "Under way in the role of this test")
+	_     = metrics.NewBalance(taken, held, given)
+)
+
+// Each role of /status has the account of its own registry.
+func TestStatusAccountsForEvents(t *testing.T) {
+	reg := metrics.New("aggregator", "web1")
+	reg.Counter(taken).Add(5)
+	reg.Counter(given).Add(3)
+	reg.Gauge(held).Set(1)
+	s := testServer(NewState("aggregator"), NewState("shipper"))
+	s.regs = []*metrics.Registry{reg, metrics.New("shipper", "web1")}
+	_, body := ask(s, "GET", "/status")
+	var got struct{ Roles []struct{ Account metrics.Account } }
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Roles) != 2 {
+		t.Fatalf("%v in %s", err, body)
+	}
+	if a := got.Roles[0].Account; len(a.Sums) != 1 || a.Sums[0].In != (metrics.Figure{Name: "sluice_test_admin_taken_total", Value: 5}) || a.Sums[0].Missing != 1 {
+		t.Errorf("account %+v", a)
+	}
+	if a := got.Roles[1].Account; len(a.Sums) != 0 {
+		t.Errorf("account of a role without figures %+v", a)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := NewState("aggregator")

@@ -29,3 +29,5 @@ var (
 	wireReceived  = metrics.NewCounter("kafka_wire_received_bytes", "bytes", "Bytes of answers read on connections of our own", "cluster")
 	wireThrottled = metrics.NewCounter("kafka_wire_throttled_seconds", "seconds", "Time that requests waited because a broker's quota asked for it", "cluster")
 )
+
+var _ = metrics.NewLosses(gapRecords)

@@ -1,116 +1,125 @@
-// Package balance reads the counters of a stage and checks that they add up.
+// Package balance reads what a stage says of itself, its counters above all, and checks that
+// they add up as the stage declares.
 package balance
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
-
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/sluicelog/sluice/loadtest/verify"
 )
 
-// Figures are the counters and gauges of a stage, by name, summed over their labels.
-// A name with labels of interest has them behind it: sluice_x_total{topic="a"}.
-type Figures map[string]float64
+// Status is a role in /status.
+type Status struct {
+	Role         string       `json:"role"`
+	Ready        bool         `json:"ready"`
+	Dependencies []Dependency `json:"dependencies"`
+	Account      Account      `json:"account"`
+	AccountError string       `json:"account_error"`
+}
 
-// Scrape reads /metrics.
-func Scrape(ctx context.Context, url string) (Figures, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// Dependency is a server that a role needs.
+type Dependency struct {
+	Name      string `json:"name"`
+	Reachable bool   `json:"reachable"`
+	Answered  bool   `json:"answered"` // at least once
+	LastError string `json:"last_error"`
+}
+
+// Asked reports whether the role has wanted anything of the server so far.
+func (d Dependency) Asked() bool { return d.Answered || d.LastError != "" }
+
+// Account is how a role's counters add up, as it says itself.
+type Account struct {
+	Sums   []Sum    `json:"sums"`
+	Losses []Figure `json:"losses"` // counters above 0 of what was given up
+}
+
+// Sum is what a role promises of its counters, at rest and in full flow: In equals all of Out
+// and what is in flight.
+type Sum struct {
+	In       Figure   `json:"in"`
+	Out      []Figure `json:"out"`
+	InFlight Figure   `json:"in_flight"`
+}
+
+// Figure is a metric's value, summed over its labels.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+}
+
+func (f Figure) String() string { return fmt.Sprintf("%s %.0f", f.Name, f.Value) }
+
+// Ask reads /status of a process that runs one role; url has no path.
+func Ask(ctx context.Context, url string) (Status, error) {
+	var s Status
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/status", nil)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	defer resp.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", url, err)
+	var all struct {
+		Roles []Status `json:"roles"`
 	}
-	f := Figures{}
-	for name, family := range families {
-		for _, m := range family.Metric {
-			v := value(m)
-			f[name] += v
-			for _, l := range m.Label {
-				f[fmt.Sprintf("%s{%s=%q}", name, l.GetName(), l.GetValue())] += v
-			}
+	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
+		return s, fmt.Errorf("read %s/status: %s: %w", url, resp.Status, err)
+	}
+	if len(all.Roles) != 1 {
+		return s, fmt.Errorf("read %s/status: %d roles, want one", url, len(all.Roles))
+	}
+	return all.Roles[0], nil
+}
+
+// Finished is how many events the role is done with, those that come again included.
+func (a Account) Finished() (n float64) {
+	for _, s := range a.Sums {
+		for _, f := range s.Out {
+			n += f.Value
 		}
 	}
-	return f, nil
+	return n
 }
 
-func value(m *dto.Metric) float64 {
-	switch {
-	case m.Counter != nil:
-		return m.Counter.GetValue()
-	case m.Gauge != nil:
-		return m.Gauge.GetValue()
-	case m.Untyped != nil:
-		return m.Untyped.GetValue()
-	case m.Histogram != nil:
-		return float64(m.Histogram.GetSampleCount())
+// InFlight names a sum with events that are neither finished nor given back; empty: there is none.
+func (a Account) InFlight() string {
+	for _, s := range a.Sums {
+		if s.InFlight.Value != 0 {
+			return s.InFlight.String()
+		}
 	}
-	return 0
+	return ""
 }
 
-// Balance is one sum that must come out: the one on the left equals all on the right.
-type Balance struct {
-	Role  string
-	Left  string
-	Right []string
-}
-
-// Balances are what the stages promise of their counters, at rest and in full flow.
-var Balances = []Balance{
-	{"shipper", "sluice_shipper_events_made_total", []string{"sluice_shipper_events_acknowledged_total", "sluice_shipper_events_in_flight"}},
-	{"aggregator", "sluice_aggregator_records_in_total", []string{"sluice_aggregator_records_out_total", "sluice_aggregator_records_dead_total", "sluice_aggregator_records_returned_total", "sluice_aggregator_in_flight"}},
-	{"indexer", "sluice_indexer_events_read_total", []string{"sluice_indexer_events_indexed_total", "sluice_indexer_events_duplicate_total", "sluice_indexer_events_dead_total", "sluice_indexer_events_returned_total", "sluice_indexer_events_in_flight"}},
-}
-
-// Check reports each sum of a role that does not come out, naming the counters.
-// Counters that are missing count as 0, except the one on the left.
-func Check(role string, f Figures) []verify.Problem {
+// Check reports each sum that does not come out, naming the counters. A role that declares
+// none, or has taken nothing, is a problem as well: nothing would be checked.
+func (s Status) Check() []verify.Problem {
 	var out []verify.Problem
-	for _, b := range Balances {
-		if b.Role != role {
-			continue
+	bad := func(format string, args ...any) {
+		out = append(out, verify.Problem{Kind: "counters", Source: -1, Text: s.Role + ": " + fmt.Sprintf(format, args...)})
+	}
+	if s.AccountError != "" {
+		bad("%s", s.AccountError)
+	}
+	if len(s.Account.Sums) == 0 {
+		bad("it says of no counters how they add up")
+	}
+	for _, sum := range s.Account.Sums {
+		total, parts := 0.0, []string{}
+		for _, f := range append(sum.Out[:len(sum.Out):len(sum.Out)], sum.InFlight) {
+			total += f.Value
+			parts = append(parts, f.String())
 		}
-		left, ok := f[b.Left]
-		if !ok {
-			out = append(out, verify.Problem{Kind: "counters", Source: -1, Text: fmt.Sprintf("%s: there is no %s", role, b.Left)})
-			continue
-		}
-		sum, parts := 0.0, []string{}
-		for _, name := range b.Right {
-			sum += f[name]
-			parts = append(parts, fmt.Sprintf("%s %.0f", name, f[name]))
-		}
-		if left != sum {
-			out = append(out, verify.Problem{Kind: "counters", Source: -1, Text: fmt.Sprintf("%s: %s is %.0f, and %s make %.0f", role, b.Left, left, strings.Join(parts, " + "), sum)})
+		if sum.In.Value != total {
+			bad("%s is %.0f, and %s make %.0f", sum.In.Name, sum.In.Value, strings.Join(parts, " + "), total)
 		}
 	}
-	return out
-}
-
-// Losses names the counters of a stage that tell of something given up.
-func Losses(f Figures) []string {
-	var out []string
-	for _, name := range []string{
-		"sluice_shipper_given_up_total", "sluice_shipper_containers_missed_total", "sluice_kafka_gap_records_total", "sluice_aggregator_records_dead_total", "sluice_indexer_events_dead_total",
-	} {
-		if f[name] > 0 {
-			out = append(out, fmt.Sprintf("%s %.0f", name, f[name]))
-		}
-	}
-	slices.Sort(out)
 	return out
 }

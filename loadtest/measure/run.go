@@ -14,7 +14,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sluicelog/sluice/loadtest/balance"
 	"github.com/sluicelog/sluice/loadtest/fakes"
 	"github.com/sluicelog/sluice/loadtest/floor"
 	"github.com/sluicelog/sluice/loadtest/generate"
@@ -461,12 +460,16 @@ func (r *runner) watch(ctx context.Context, m *watched, p *proc.Proc, out counte
 		p.Stop(20 * time.Second)
 		return nil
 	}
-	f, err := m.stage.AtRest(ctx)
+	status, err := m.stage.AtRest(ctx)
 	if err != nil {
 		return err
 	}
+	f, err := m.stage.Figures(ctx)
+	if err != nil {
+		return fmt.Errorf("read the figures of %s: %w", p.Name, err)
+	}
 	m.allocations(f)
-	m.Counters = balance.Check(m.stage.Role, f)
+	m.Counters = status.Check()
 	m.CPU = p.Usage().CPU // the last commits belong to it
 	_, err = p.Stop(site.StopGrace)
 	return err

@@ -14,14 +14,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sluicelog/sluice/loadtest/balance"
 	"github.com/sluicelog/sluice/loadtest/fakes"
 	"github.com/sluicelog/sluice/loadtest/generate"
 	"github.com/sluicelog/sluice/loadtest/proc"
 	"github.com/sluicelog/sluice/loadtest/topic"
 	"github.com/sluicelog/sluice/loadtest/verify"
 	"github.com/sluicelog/sluice/loadtest/wait"
-	"github.com/sluicelog/sluice/test/servers"
 )
 
 // Live is a whole pipeline at work: lines are written at a pace, three stages carry
@@ -191,11 +189,7 @@ func (l *Live) ready(ctx context.Context) error {
 			if !g.Running() {
 				return fmt.Errorf("%s is not running: %v", role, g.Ended())
 			}
-			_, err := servers.Call(ctx, "GET", g.Admin+"/readyz", "")
-			if role == "indexer" && err != nil && !strings.Contains(err.Error(), "kafka") && strings.Contains(err.Error(), "has not answered yet") {
-				return nil // it asks Elasticsearch for nothing before it has a document
-			}
-			return err
+			return g.connected(ctx)
 		}); err != nil {
 			return fmt.Errorf("wait for %s: %w", role, err)
 		}
@@ -240,23 +234,13 @@ func (l *Live) Await(ctx context.Context, patience time.Duration, say func(strin
 
 // finished is how many events all stages are done with, those that come again included.
 func (l *Live) finished(ctx context.Context) int64 {
-	f := l.figures(ctx)
-	return int64(f["sluice_shipper_events_acknowledged_total"] + f["sluice_aggregator_records_out_total"] + f["sluice_indexer_events_indexed_total"] + f["sluice_indexer_events_duplicate_total"])
-}
-
-// figures of all stages that run, summed.
-func (l *Live) figures(ctx context.Context) balance.Figures {
-	sum := balance.Figures{}
+	n := 0.0
 	for _, g := range l.Stages {
-		f, err := g.Figures(ctx)
-		if err != nil {
-			continue // Finish tells of it
-		}
-		for name, v := range f {
-			sum[name] += v
+		if s, err := g.Status(ctx); err == nil { // Finish reports one that does not answer
+			n += s.Account.Finished()
 		}
 	}
-	return sum
+	return int64(n)
 }
 
 // Finish reads the counters, stops the stages, each within its time, and judges.
@@ -270,14 +254,14 @@ func (l *Live) Finish(ctx context.Context) (*Lived, error) {
 			out.Stops[name] = fmt.Sprintf("not running at the end: %v", g.Ended())
 			continue
 		}
-		f, err := g.AtRest(ctx)
+		s, err := g.AtRest(ctx)
 		if err != nil {
 			out.Stops[name] = err.Error()
 			continue
 		}
-		out.Counters = append(out.Counters, balance.Check(g.Role, f)...)
-		for _, loss := range balance.Losses(f) {
-			out.Losses = append(out.Losses, name+": "+loss)
+		out.Counters = append(out.Counters, s.Check()...)
+		for _, loss := range s.Account.Losses {
+			out.Losses = append(out.Losses, name+": "+loss.String())
 		}
 	}
 	var stopping sync.WaitGroup

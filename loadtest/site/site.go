@@ -389,24 +389,54 @@ func (s *Site) Setup(ctx context.Context, p *Plan) error {
 	return g.Wait(ctx)
 }
 
-// atRest reads the counters once the last acknowledgement is counted and the sums come
-// out, which takes a second: some counters are told so often only.
-func (g *Stage) AtRest(ctx context.Context) (f balance.Figures, err error) {
-	inFlight := map[string]string{"shipper": "sluice_shipper_events_in_flight", "aggregator": "sluice_aggregator_in_flight", "indexer": "sluice_indexer_events_in_flight"}[g.Role]
+// Status is what the stage says of itself.
+func (g *Stage) Status(ctx context.Context) (balance.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return balance.Ask(ctx, g.Admin)
+}
+
+// connected is nil once the stage reaches all servers that it needs. An indexer asks
+// Elasticsearch for nothing before it has a document.
+func (g *Stage) connected(ctx context.Context) error {
+	s, err := g.Status(ctx)
+	if err != nil {
+		return err
+	}
+	reached := 0
+	var missing error
+	for _, d := range s.Dependencies {
+		switch {
+		case d.Reachable:
+			reached++
+		case g.Role != "indexer" || d.Asked():
+			missing = fmt.Errorf("%s is not reachable: %s", d.Name, cmp.Or(d.LastError, "no answer yet"))
+		}
+	}
+	if reached == 0 && missing == nil {
+		missing = fmt.Errorf("no server of %d has answered yet", len(s.Dependencies))
+	}
+	return missing
+}
+
+// AtRest reads the status once the last acknowledgement is counted and the sums come out,
+// which takes a second: some counters are updated so often only.
+func (g *Stage) AtRest(ctx context.Context) (s balance.Status, err error) {
 	err = wait.Until(ctx, 30*time.Second, func() error {
-		if f, err = g.Figures(ctx); err != nil {
+		now, err := g.Status(ctx)
+		if err != nil {
 			return err
 		}
-		if f[inFlight] != 0 {
-			return fmt.Errorf("%s is %.0f though all events are at the output", inFlight, f[inFlight])
+		if s = now; s.Account.InFlight() != "" {
+			return fmt.Errorf("%s though all events are at the output", s.Account.InFlight())
 		}
-		if p := balance.Check(g.Role, f); len(p) > 0 {
+		if p := s.Check(); len(p) > 0 {
 			return errors.New(p[0].Text)
 		}
 		return nil
 	})
-	if f != nil {
-		return f, nil // Check tells of what does not come out
+	if s.Role != "" {
+		return s, nil // Check says what does not come out
 	}
-	return nil, fmt.Errorf("read the counters of %s: %w", g.Name, err)
+	return s, fmt.Errorf("read the counters of %s: %w", g.Name, err)
 }
