@@ -39,6 +39,26 @@ func (t *Tracker) Take(offset int64) bool {
 	return true
 }
 
+// Skip notes that no offset below end will be taken any more: those that were not are
+// finished. It reports whether the mark moved.
+func (t *Tracker) Skip(end int64) bool {
+	from := t.mark
+	if end <= t.next {
+		return false
+	}
+	if t.mark == t.next {
+		t.mark, t.next = end, end
+		return true
+	}
+	t.reserve(end)
+	for o := t.next; o < end; o++ {
+		t.set(o)
+	}
+	t.next = end
+	t.advance()
+	return t.mark != from
+}
+
 // Done notes that the offset is finished, once or again, in any order. It reports
 // whether the mark moved. Offsets that were not taken are ignored.
 func (t *Tracker) Done(offset int64) bool {

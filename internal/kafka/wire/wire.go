@@ -28,3 +28,12 @@ func readVarint(b []byte) (v int64, n int) {
 
 // appendVarint appends a zigzag varint.
 func appendVarint(b []byte, v int64) []byte { return binary.AppendVarint(b, v) }
+
+// ErrTooLarge: to be read, it needs more memory than it may have.
+var ErrTooLarge = errors.New("needs more memory than the limit for one record")
+
+// ErrOldFormat: a batch of before Kafka 0.11, which this package does not read.
+var ErrOldFormat = errors.New("batch has a format of before Kafka 0.11")
+
+// ErrFraming: where batches begin and end cannot be told.
+var ErrFraming = errors.New("batches cannot be told apart")
