@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"strings"
 
 	dockerapi "github.com/fsouza/go-dockerclient"
 )
@@ -21,12 +20,6 @@ type answer struct {
 	id  string
 	in  *inspected // nil: it has no log yet
 	err error
-}
-
-// inspected is a container as it was described.
-type inspected struct {
-	container container
-	skip      string // why it is not followed; empty: it is
 }
 
 // look finds out what a container is and reports it.
@@ -106,20 +99,18 @@ func (d *Daemon) changed(id string) {
 
 // inspect asks what a container is; nil if it has no log yet.
 func (d *Daemon) inspect(ctx context.Context, id string) (*inspected, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
-	defer cancel()
-	c, err := d.client.InspectContainerWithOptions(dockerapi.InspectContainerOptions{ID: id, Context: ctx})
+	c, err := d.api.inspect(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	f := &facts{name: c.Name, image: c.Image}
+	what := &description{name: c.Name, image: c.Image}
 	if c.Config != nil {
-		f.env, f.labels, f.image = c.Config.Env, c.Config.Labels, c.Config.Image
+		what.env, what.labels, what.image = c.Config.Env, c.Config.Labels, c.Config.Image
 	}
 	if c.HostConfig != nil {
-		f.driver = c.HostConfig.LogConfig.Type
+		what.driver = c.HostConfig.LogConfig.Type
 	}
-	in := d.judge(c.ID, d.mapped(c.LogPath), f)
+	in := d.judge.of(c.ID, d.judge.mapped(c.LogPath), what)
 	if in.skip == "" && c.LogPath == "" {
 		return nil, nil
 	}
@@ -143,40 +134,15 @@ func (d *Daemon) mended(id string) {
 	}
 }
 
-// facts are what is known of a container, wherever it is from.
-type facts struct {
-	name, image, driver string // driver is empty if it is the usual one
-	env                 []string
-	labels              map[string]string
-}
-
-// judge is what the events of a container say, or why it is not followed. It may be
-// called from any goroutine.
-func (d *Daemon) judge(id, path string, f *facts) *inspected {
-	name := strings.TrimPrefix(f.name, "/")
-	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, f.image, f.env, f.labels, &d.cfg, d.apps)}}
-	switch {
-	case f.driver != "" && f.driver != jsonFile:
-		in.skip = "driver " + f.driver
-	case optedOut(f.env, f.labels):
-		in.skip = "opted out"
-	case len(d.cfg.IncludeNames) > 0 && !matchNames(d.cfg.IncludeNames, name):
-		in.skip = "not included"
-	case matchNames(d.cfg.ExcludeNames, name):
-		in.skip = "excluded"
-	}
-	return in
-}
-
 // hint is what an event says of a container; nil: nothing.
 func (d *Daemon) hint(id string, e *dockerapi.APIEvents) *inspected {
 	attributes := e.Actor.Attributes
-	if attributes["name"] == "" || d.lookout == nil || d.known[id].told {
+	if attributes["name"] == "" || d.lookout == nil || d.known[id].reported {
 		return nil
 	}
 	labels := maps.Clone(attributes)
 	for _, k := range []string{"name", "image", "exitCode", "execDuration"} { // Docker's own
 		delete(labels, k)
 	}
-	return d.judge(id, d.lookout.path(id), &facts{name: attributes["name"], image: attributes["image"], labels: labels})
+	return d.judge.of(id, d.lookout.path(id), &description{name: attributes["name"], image: attributes["image"], labels: labels})
 }

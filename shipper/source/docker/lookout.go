@@ -24,7 +24,7 @@ import (
 //	containers/<id>/config.v2.json hostconfig.json <id>-json.log
 type lookout struct {
 	root  string // holds one directory a container
-	judge func(id, path string, f *facts) *inspected
+	judge judge
 	log   *slog.Logger
 	ready chan struct{} // cap 1: there is something to take
 	pause time.Duration // until a root that was deleted is looked for again
@@ -47,12 +47,12 @@ type sighting struct {
 }
 
 // newLookout notices what comes below root from now on.
-func newLookout(root string, judge func(string, string, *facts) *inspected, log *slog.Logger) (*lookout, error) {
+func newLookout(root string, j judge, log *slog.Logger) (*lookout, error) {
 	w, err := inotify.New()
 	if err != nil {
 		return nil, err
 	}
-	l := &lookout{root: root, judge: judge, log: log, ready: make(chan struct{}, 1), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
+	l := &lookout{root: root, judge: j, log: log, ready: make(chan struct{}, 1), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
 	if l.rootWatch, err = w.Dir(root, inotify.Comes); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("watch %s: %w", root, err)
@@ -188,7 +188,7 @@ func (l *lookout) read(s *sighting) *inspected {
 			return nil
 		}
 	}
-	return l.judge(s.id, s.Path, &facts{c.Name, c.Config.Image, host.LogConfig.Type, c.Config.Env, c.Config.Labels})
+	return l.judge.of(s.id, s.Path, &description{c.Name, c.Config.Image, host.LogConfig.Type, c.Config.Env, c.Config.Labels})
 }
 
 // take hands over what was opened since the last call.

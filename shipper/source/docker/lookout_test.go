@@ -152,9 +152,9 @@ func TestContainersThatOptOutAreNotMissed(t *testing.T) {
 		d.known[id] = state{runs: true}
 		d.asking[id] = &asking{ran: true, hint: &inspected{skip: skip}}
 		d.gone(t.Context(), id)
-		told, gone := <-out, <-out
-		if (told.What == source.Dropped) != (skip != "") || (gone.What == source.Missed) != (skip == "") || skip != "" && gone.What != source.Gone {
-			t.Errorf("%q: %+v, %+v", skip, told, gone)
+		first, gone := <-out, <-out
+		if (first.What == source.Dropped) != (skip != "") || (gone.What == source.Missed) != (skip == "") || skip != "" && gone.What != source.Gone {
+			t.Errorf("%q: %+v, %+v", skip, first, gone)
 		}
 	}
 }

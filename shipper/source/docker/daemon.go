@@ -5,15 +5,10 @@ package docker
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
-	"net/url"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,17 +22,17 @@ import (
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
-// Daemon follows the containers of the local Docker daemon. Events are hints that make it quick; the list, every interval and after each
-// connect, is the truth. Everything runs through one client and has a deadline.
+// Daemon follows the containers of the local Docker daemon. Events are hints that make
+// it quick; the list, every interval and after each connect, is the truth.
 type Daemon struct {
 	cfg    config.Docker
-	apps   source.AppRules
+	judge  judge
 	log    *slog.Logger
 	reg    *metrics.Registry
 	health *admin.Dependency
 	out    chan<- source.Change
 
-	client  *dockerapi.Client
+	api     *api
 	looking sync.WaitGroup // what run started
 	lookout *lookout       // nil: the directory of the containers is not known, or cannot be watched
 	seen    *lru.Cache[string, *inspected]
@@ -55,10 +50,10 @@ type Daemon struct {
 
 // state is what was last said of a container.
 type state struct {
-	runs bool
-	told bool   // what it is was reported, or it is skipped
-	skip string // as in inspected
-	lost bool   // not told, and not in the last list
+	runs     bool
+	reported bool   // what it is was reported, or it is skipped
+	skip     string // as in inspected
+	lost     bool   // not reported, and not in the last list
 }
 
 const (
@@ -73,19 +68,16 @@ const (
 // New makes a Daemon; an error means that cfg.Endpoint is none. apps name what runs in a
 // container; health is kept up to date with whether the daemon answers.
 func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics.Registry, health *admin.Dependency) (*Daemon, error) {
-	client, err := dockerapi.NewClient(cfg.Endpoint)
+	a, err := newAPI(&cfg)
 	if err != nil {
-		return nil, fmt.Errorf("docker endpoint %s: %w", cfg.Endpoint, err)
-	}
-	if t, ok := client.HTTPClient.Transport.(*http.Transport); ok { // which would dial for every request
-		t.DisableKeepAlives, t.MaxIdleConnsPerHost = false, inspectors
+		return nil, err
 	}
 	seen, err := lru.New[string, *inspected](inspectCache)
 	if err != nil {
 		return nil, err
 	}
 	return &Daemon{
-		cfg: cfg, apps: apps, log: log, reg: reg, health: health, client: client, seen: seen,
+		cfg: cfg, judge: judge{&cfg, apps}, log: log, reg: reg, health: health, api: a, seen: seen,
 		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
 		ill: map[string]string{}, warned: map[string]bool{},
 	}, nil
@@ -102,7 +94,7 @@ func (d *Daemon) Run(ctx context.Context, changes chan<- source.Change) {
 	}
 	defer func() {
 		d.looking.Wait()
-		d.client.HTTPClient.CloseIdleConnections()
+		d.api.close()
 		if d.lookout != nil {
 			d.lookout.drop()
 		}
@@ -148,7 +140,7 @@ func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents,
 	pause := reconnectMin
 	for ctx.Err() == nil {
 		since := time.Now()
-		err := d.receive(ctx, events, connected)
+		err := d.api.events(ctx, events, connected)
 		if ctx.Err() != nil {
 			return
 		}
@@ -163,65 +155,6 @@ func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents,
 		}
 		pause = min(2*pause, reconnectMax)
 	}
-}
-
-func (d *Daemon) receive(ctx context.Context, events chan<- *dockerapi.APIEvents, connected chan<- struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	query := url.Values{"filters": {`{"type":["container"],"event":["start","restart","die","destroy","rename","update"]}`}}
-	deadline := time.AfterFunc(d.cfg.Timeout.D(), cancel) // until the answer starts
-	res, err := d.get(ctx, "/events?"+query.Encode())
-	if !deadline.Stop() && err == nil {
-		err = context.DeadlineExceeded
-		_ = res.Body.Close()
-	}
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	select {
-	case connected <- struct{}{}:
-	default:
-	}
-	dec := json.NewDecoder(res.Body)
-	for {
-		e := &dockerapi.APIEvents{}
-		if err := dec.Decode(e); err != nil {
-			return err
-		}
-		select {
-		case events <- e:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// get asks for a path of the API through the client's transport.
-func (d *Daemon) get(ctx context.Context, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url(path), nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := d.client.HTTPClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, errors.Join(fmt.Errorf("status %s", res.Status), res.Body.Close())
-	}
-	return res, nil
-}
-
-// url is where the client's transport finds a path of the API.
-func (d *Daemon) url(path string) string {
-	if host, ok := strings.CutPrefix(d.cfg.Endpoint, "tcp://"); ok {
-		return "http://" + host + path
-	}
-	if strings.HasPrefix(d.cfg.Endpoint, "http") {
-		return strings.TrimSuffix(d.cfg.Endpoint, "/") + path
-	}
-	return "http://docker" + path // the transport dials the socket whatever the host
 }
 
 func (d *Daemon) down(what string, err error) {
@@ -263,9 +196,7 @@ func (d *Daemon) event(ctx context.Context, e *dockerapi.APIEvents) {
 
 // list mends what events missed.
 func (d *Daemon) list(ctx context.Context) {
-	c, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D())
-	defer cancel()
-	all, err := d.client.ListContainers(dockerapi.ListContainersOptions{All: true, Context: c})
+	all, err := d.api.list(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -282,7 +213,7 @@ func (d *Daemon) list(ctx context.Context) {
 		id := all[i].ID
 		there[id] = true
 		runs := running(all[i].State)
-		if was := d.known[id]; !was.told || was.runs != runs {
+		if was := d.known[id]; !was.reported || was.runs != runs {
 			d.look(ctx, id, asking{runs: runs})
 		}
 		if ctx.Err() != nil {
@@ -292,7 +223,7 @@ func (d *Daemon) list(ctx context.Context) {
 	for id, was := range d.known {
 		switch {
 		case there[id]:
-		case !was.told && !was.lost: // events that are not taken yet may tell what it was
+		case !was.reported && !was.lost: // events that are not taken yet may say what it was
 			was.lost = true
 			d.known[id] = was
 		default:
@@ -315,18 +246,12 @@ func (d *Daemon) root(ctx context.Context) {
 	if d.containers != "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout.D()) // the client's own call has no deadline
-	defer cancel()
-	var info struct{ DockerRootDir string }
-	res, err := d.get(ctx, "/info")
-	if err == nil {
-		err = errors.Join(json.NewDecoder(res.Body).Decode(&info), res.Body.Close())
-	}
+	root, err := d.api.root(ctx)
 	if err != nil {
 		d.failed("info")
 		return
 	}
-	d.containers = filepath.Join(d.mapped(info.DockerRootDir), "containers")
+	d.containers = filepath.Join(d.judge.mapped(root), "containers")
 }
 
 // watch has new containers looked out for, as soon as there is a directory of them.
@@ -347,15 +272,6 @@ func (d *Daemon) watch(ctx context.Context) {
 	d.looking.Go(func() { l.run(ctx, late) })
 }
 
-// mapped is where a path of the daemon is for us.
-func (d *Daemon) mapped(path string) string {
-	rest, ok := strings.CutPrefix(path, d.cfg.RootFrom)
-	if d.cfg.RootFrom == "" || !ok || rest != "" && !strings.HasSuffix(d.cfg.RootFrom, "/") && rest[0] != '/' {
-		return path
-	}
-	return filepath.Join(d.cfg.RootTo, rest)
-}
-
 // takeFound reports logs that the lookout opened.
 func (d *Daemon) takeFound(ctx context.Context) {
 	if d.lookout == nil {
@@ -364,7 +280,7 @@ func (d *Daemon) takeFound(ctx context.Context) {
 	for _, s := range d.lookout.take() {
 		was := d.known[s.id]
 		switch {
-		case s.what != nil && !was.told:
+		case s.what != nil && !was.reported:
 			runs := true
 			if a := d.asking[s.id]; a != nil {
 				runs = a.runs
@@ -375,7 +291,7 @@ func (d *Daemon) takeFound(ctx context.Context) {
 		case was.skip != "":
 			_ = unix.Close(s.FD)
 		default:
-			d.known[s.id] = state{runs: true, told: was.told}
+			d.known[s.id] = state{runs: true, reported: was.reported}
 			c := container{ID: s.id, Path: s.Path, Running: true}
 			spec := c.spec(&d.cfg)
 			spec.Hints.Pending = true
@@ -388,7 +304,7 @@ func (d *Daemon) takeFound(ctx context.Context) {
 // log if it is open.
 func (d *Daemon) follow(ctx context.Context, id string, in *inspected, runs bool, log *source.Log) {
 	was := d.known[id]
-	d.known[id] = state{runs: runs, told: true, skip: in.skip}
+	d.known[id] = state{runs: runs, reported: true, skip: in.skip}
 	if in.skip != "" {
 		if log != nil {
 			_ = unix.Close(log.FD)
@@ -416,7 +332,7 @@ func (d *Daemon) skipped(in *inspected) {
 func (d *Daemon) gone(ctx context.Context, id string) {
 	d.takeFound(ctx)
 	a := d.asking[id]
-	if a != nil && a.hint != nil && !d.known[id].told {
+	if a != nil && a.hint != nil && !d.known[id].reported {
 		d.follow(ctx, id, a.hint, false, nil)
 	}
 	missed := a != nil && a.ran && d.known[id].skip == ""

@@ -17,9 +17,9 @@ import (
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
-// Scanner expands the globs, every interval and when asked, and reports each path that
+// Finder expands the globs, every interval and when asked, and reports each path that
 // matches.
-type Scanner struct {
+type Finder struct {
 	entries  []entry
 	interval time.Duration
 	ask      chan struct{} // cap 1
@@ -36,9 +36,9 @@ type entry struct {
 
 const scanPause = 100 * time.Millisecond // between two scans that were asked for
 
-// New makes a Scanner of shipper.files; an error names a glob that is none.
-func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Scanner, error) {
-	s := &Scanner{interval: interval, ask: make(chan struct{}, 1), log: log, problems: map[string]string{}}
+// New makes a Finder of shipper.files; an error names a glob that is none.
+func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Finder, error) {
+	s := &Finder{interval: interval, ask: make(chan struct{}, 1), log: log, problems: map[string]string{}}
 	for i := range cfg {
 		e := entry{cfg: &cfg[i]}
 		var err error
@@ -54,7 +54,7 @@ func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Scanner
 }
 
 // Look asks for a scan now.
-func (s *Scanner) Look() {
+func (s *Finder) Look() {
 	select {
 	case s.ask <- struct{}{}:
 	default:
@@ -62,7 +62,7 @@ func (s *Scanner) Look() {
 }
 
 // Run scans until ctx ends.
-func (s *Scanner) Run(ctx context.Context, changes chan<- source.Change) {
+func (s *Finder) Run(ctx context.Context, changes chan<- source.Change) {
 	tick := time.NewTicker(s.interval)
 	defer tick.Stop()
 	for {
@@ -83,7 +83,7 @@ func (s *Scanner) Run(ctx context.Context, changes chan<- source.Change) {
 	}
 }
 
-func (s *Scanner) scan(ctx context.Context, changes chan<- source.Change) bool {
+func (s *Finder) scan(ctx context.Context, changes chan<- source.Change) bool {
 	for i := range s.entries {
 		for _, spec := range s.entries[i].found(s.trouble) {
 			select {
@@ -149,7 +149,7 @@ func (e *entry) spec(path string, siblings []string) source.Spec {
 	return s
 }
 
-func (s *Scanner) trouble(pattern string, err error) {
+func (s *Finder) trouble(pattern string, err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
