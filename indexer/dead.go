@@ -1,6 +1,7 @@
 package indexer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sluicelog/sluice/indexer/bulk"
+	"github.com/sluicelog/sluice/indexer/output/elastic"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/internal/retry"
 )
 
 // Headers of a dead letter, beside those of the record itself. Key and value are the
@@ -42,9 +47,9 @@ type deadLetters struct {
 	topic    string
 	output   string
 	log      *slog.Logger
-	fig      *figures
+	figures  *figures
 	producer *kafka.Producer
-	retry    time.Duration // before a letter that the topic does not take is tried again
+	pause    time.Duration // before a letter that the topic does not take is tried again
 
 	work sync.WaitGroup
 	wake chan struct{} // cap 1: queue has something
@@ -55,15 +60,15 @@ type deadLetters struct {
 
 // letter is one event on its way to the topic.
 type letter struct {
-	claim    *claim
-	record   kafka.Record // as read
-	why      *refusal
-	index    string // it was to go to
-	id       string // its _id was to be
-	at       time.Time
-	headers  []kafka.Header // of the letter; made by run
-	open     atomic.Int32   // parts not stored
-	returned bool           // owned by close
+	partition *bulk.Partition
+	record    kafka.Record // as read
+	why       *elastic.Refusal
+	index     string // it was to go to
+	id        string // its _id was to be
+	at        time.Time
+	headers   []kafka.Header // of the letter; made by run
+	open      atomic.Int32   // parts not stored
+	returned  bool           // owned by close
 }
 
 // deadBytes is a part of a letter; it is the tag's owner.
@@ -73,8 +78,8 @@ type deadBytes struct {
 	err      error // why the topic did not take it; nil: not sent yet
 }
 
-func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, retry time.Duration, log *slog.Logger, fig *figures) (*deadLetters, error) {
-	d := &deadLetters{topic: topic, output: output, log: log, fig: fig, retry: retry, wake: make(chan struct{}, 1)}
+func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.ProducerOptions, topic, output string, pause time.Duration, log *slog.Logger, fig *figures) (*deadLetters, error) {
+	d := &deadLetters{topic: topic, output: output, log: log, figures: fig, pause: pause, wake: make(chan struct{}, 1)}
 	o.Done = d.done
 	var err error
 	if d.producer, err = kafka.NewProducer(ctx, cluster, o); err != nil {
@@ -84,9 +89,9 @@ func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.Produce
 	return d, nil
 }
 
-// write sends the event of an item and does not wait. lines are those of the bulk body.
-func (d *deadLetters) write(it *item, why *refusal, lines []byte) {
-	l := &letter{claim: it.claim, record: it.record, why: why, at: time.Now()}
+// Write implements elastic.DeadLetters.
+func (d *deadLetters) Write(it *bulk.Item, why *elastic.Refusal, lines []byte) {
+	l := &letter{partition: it.Partition, record: it.Record, why: why, at: time.Now()}
 	l.index, l.id = action(lines)
 	l.open.Store(1)
 	d.put(&deadBytes{letter: l, to: len(l.record.Value)})
@@ -119,9 +124,9 @@ func (d *deadLetters) run(ctx context.Context) {
 		waited := false
 		for i, b := range queue {
 			if b.err != nil && !waited && !b.divisible() {
-				d.log.Error("the dead-letter topic does not take an event; it is tried again and nothing behind it is committed",
-					"topic", d.topic, "from", b.claim.Topic(), "partition", b.claim.Partition(), "offset", b.record.Offset, "error", b.err)
-				pause(ctx, d.retry)
+				d.log.Error("the dead-letter topic is rejecting an event; it is tried again and nothing after it is committed",
+					"topic", d.topic, "from", b.partition.Topic(), "partition", b.partition.Partition(), "offset", b.record.Offset, "error", b.err)
+				retry.Wait(ctx, d.pause)
 				waited = true
 			}
 			if d.send(ctx, b) != nil { // it ends
@@ -163,7 +168,7 @@ func (d *deadLetters) send(ctx context.Context, b *deadBytes) error {
 		r.Headers = append(r.Headers[:len(r.Headers):len(r.Headers)],
 			kafka.Header{Key: []byte(deadPart), Value: fmt.Appendf(nil, "%d-%d/%d", b.from, b.to, whole)})
 	}
-	return d.producer.Append(ctx, d.topic, b.claim.Partition()%max(parts, 1), r, kafka.Tag{Owner: b, Pos: b.record.Offset})
+	return d.producer.Append(ctx, d.topic, b.partition.Partition()%max(parts, 1), r, kafka.Tag{Owner: b, Pos: b.record.Offset})
 }
 
 // headers are those of the record, without what an earlier refusal left there, and ours.
@@ -177,13 +182,13 @@ func (d *deadLetters) headers(l *letter) []kafka.Header {
 	add := func(key, value string) {
 		out = append(out, kafka.Header{Key: []byte(key), Value: []byte(value)})
 	}
-	add(deadReason, l.why.kind+": "+l.why.reason)
-	add(deadStatus, strconv.Itoa(l.why.status))
+	add(deadReason, l.why.Kind+": "+l.why.Reason)
+	add(deadStatus, strconv.Itoa(l.why.Status))
 	add(deadOutput, d.output)
 	add(deadIndex, l.index)
 	add(deadID, l.id)
-	add(deadTopic, l.claim.Topic())
-	add(deadPartition, strconv.Itoa(int(l.claim.Partition())))
+	add(deadTopic, l.partition.Topic())
+	add(deadPartition, strconv.Itoa(int(l.partition.Partition())))
 	add(deadOffset, strconv.FormatInt(l.record.Offset, 10))
 	add(deadTime, l.at.UTC().Format(time.RFC3339Nano))
 	return out
@@ -191,15 +196,20 @@ func (d *deadLetters) headers(l *letter) []kafka.Header {
 
 // action reads index and id from the action line of a document.
 func action(lines []byte) (index, id string) {
-	var s scanner
-	end := 0
-	for end < len(lines) && lines[end] != '\n' {
-		end++
+	line, _, _ := bytes.Cut(lines, []byte("\n"))
+	var o jsontext.Object
+	if !o.Read(line) || len(o.Members) != 1 || !o.Read(o.Members[0].Value) {
+		return "", ""
 	}
-	if s.object(lines[:end]) && len(s.members) == 1 && s.object(s.members[0].value) {
-		return text(value(&s, "_index")), text(value(&s, "_id"))
+	for _, m := range o.Members {
+		switch string(m.Key) {
+		case "_index":
+			index = m.Text()
+		case "_id":
+			id = m.Text()
+		}
 	}
-	return "", ""
+	return index, id
 }
 
 // done is the producer's callback.
@@ -211,13 +221,13 @@ func (d *deadLetters) done(res *kafka.Result) {
 			continue
 		}
 		if b.open.Add(-1) == 0 {
-			reason := b.why.kind
+			reason := b.why.Kind
 			if reason == "" {
-				reason = "status " + strconv.Itoa(b.why.status)
+				reason = "status " + strconv.Itoa(b.why.Status)
 			}
-			d.fig.reg.Counter(eventsDead, d.fig.name, reason).Inc()
-			d.fig.inFlight.Add(-1)
-			b.claim.finish(b.record.Offset, b.record.Offset+1, 1)
+			d.figures.dead(reason).Inc()
+			d.figures.output.InFlight.Add(-1)
+			b.partition.Finish(b.record.Offset, b.record.Offset+1)
 		}
 	}
 }
@@ -235,9 +245,9 @@ func (d *deadLetters) close() error {
 	for _, b := range d.queue {
 		if !b.returned {
 			b.returned = true
-			b.claim.drop(1)
-			d.fig.returned.Inc()
-			d.fig.inFlight.Add(-1)
+			b.partition.Return(1)
+			d.figures.output.Returned.Inc()
+			d.figures.output.InFlight.Add(-1)
 		}
 	}
 	d.queue = nil

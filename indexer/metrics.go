@@ -1,6 +1,11 @@
 package indexer
 
 import (
+	"strconv"
+
+	"github.com/sluicelog/sluice/indexer/document"
+	"github.com/sluicelog/sluice/indexer/output/elastic"
+	"github.com/sluicelog/sluice/indexer/parse"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
@@ -34,38 +39,45 @@ type figures struct {
 	reg  *metrics.Registry
 	name string
 
-	read, indexed, duplicate, returned, retried, malformed, doubted, bytes, sent, splits metrics.Counter
-	inFlight, concurrency                                                                metrics.Gauge
-	seconds                                                                              metrics.Histogram
-	parsed                                                                               [formatCount]metrics.Counter
+	output             elastic.Figures
+	malformed, doubted metrics.Counter
+	parsed             [parse.Count]metrics.Counter // by format
 }
 
 func newFigures(reg *metrics.Registry, output string) *figures {
 	f := &figures{
 		reg: reg, name: output,
-		read: reg.Counter(eventsRead, output), indexed: reg.Counter(eventsIndexed, output), duplicate: reg.Counter(eventsDuplicate, output),
-		returned: reg.Counter(eventsReturned, output), retried: reg.Counter(eventsRetried, output), malformed: reg.Counter(eventsMalformed, output),
-		doubted: reg.Counter(timesDoubted, output), bytes: reg.Counter(bulkBytes, output), sent: reg.Counter(bulkSent, output), splits: reg.Counter(bulkSplits, output),
-		inFlight: reg.Gauge(eventsInFlight, output), concurrency: reg.Gauge(bulkConcurrency, output), seconds: reg.Histogram(bulkSeconds, output),
+		output: elastic.Figures{
+			Read: reg.Counter(eventsRead, output), Stored: reg.Counter(eventsIndexed, output), Duplicate: reg.Counter(eventsDuplicate, output),
+			Returned: reg.Counter(eventsReturned, output), Retried: reg.Counter(eventsRetried, output), InFlight: reg.Gauge(eventsInFlight, output),
+			Requests: func(status int) metrics.Counter { return reg.Counter(bulkRequests, output, strconv.Itoa(status)) },
+			Seconds:  reg.Histogram(bulkSeconds, output), Bytes: reg.Counter(bulkBytes, output), Sent: reg.Counter(bulkSent, output),
+			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkConcurrency, output),
+		},
+		malformed: reg.Counter(eventsMalformed, output), doubted: reg.Counter(timesDoubted, output),
 	}
-	for i := range f.parsed {
-		f.parsed[i] = reg.Counter(messagesParsed, output, format(i).String())
+	for id, name := range parse.Names() {
+		f.parsed[id] = reg.Counter(messagesParsed, output, name)
 	}
 	return f
 }
 
-// encoded takes over what an encoder has counted.
-func (f *figures) encoded(e *encoder) {
-	for i, n := range e.counts {
+// dead is the counter of events stored in the dead-letter topic for a reason.
+func (f *figures) dead(reason string) metrics.Counter {
+	return f.reg.Counter(eventsDead, f.name, reason)
+}
+
+// encoded adds what an encoder has met.
+func (f *figures) encoded(t document.Tally) {
+	for id, n := range t.Formats {
 		if n > 0 {
-			f.parsed[i].Add(float64(n))
+			f.parsed[id].Add(float64(n))
 		}
 	}
-	if e.bad > 0 {
-		f.malformed.Add(float64(e.bad))
+	if t.Malformed > 0 {
+		f.malformed.Add(float64(t.Malformed))
 	}
-	if e.doubt > 0 {
-		f.doubted.Add(float64(e.doubt))
+	if t.Doubted > 0 {
+		f.doubted.Add(float64(t.Doubted))
 	}
-	e.counts, e.bad, e.doubt = [formatCount]int{}, 0, 0
 }

@@ -16,6 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/indexer/bulk"
+	"github.com/sluicelog/sluice/indexer/document"
+	"github.com/sluicelog/sluice/indexer/internal/samples"
+	"github.com/sluicelog/sluice/indexer/output/elastic"
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/estest"
 	"github.com/sluicelog/sluice/internal/kafka"
@@ -348,34 +352,36 @@ func TestDeadLetterInParts(t *testing.T) {
 	r.balance()
 }
 
-// place is a partition without a Kafka.
-type place struct {
+// bareMarker is a partition without a Kafka.
+type bareMarker struct {
 	partition int32
 	done      atomic.Int64
 }
 
-func (p *place) Topic() string          { return testTopic }
-func (p *place) Partition() int32       { return p.partition }
-func (p *place) DoneAll(from, to int64) { p.done.Add(to - from) }
+func (m *bareMarker) Topic() string          { return testTopic }
+func (m *bareMarker) Partition() int32       { return m.partition }
+func (m *bareMarker) DoneAll(from, to int64) { m.done.Add(to - from) }
 
-// newBareOutput is an output without a consumer group and dead letters.
-func newBareOutput(t testing.TB, ctx context.Context, o config.Output) *output {
-	reg := metrics.New("indexer", "h")
-	out := &output{cfg: &config.Indexer{}, fig: newFigures(reg, o.Name), log: slog.New(slog.DiscardHandler), claims: map[*kafka.Claim]*claim{}}
-	var err error
-	if out.pattern, err = newPattern(o.Index); err != nil {
-		t.Fatal(err)
-	}
-	if out.target, err = newTarget(ctx, &o, out.log, out.fig, admin.NewState("indexer").Need("es")); err != nil {
-		t.Fatal(err)
-	}
-	return out
+// noDeadLetters is for tests in which no document is refused for good.
+type noDeadLetters struct{ t testing.TB }
+
+func (d noDeadLetters) Write(it *bulk.Item, why *elastic.Refusal, lines []byte) {
+	d.t.Errorf("refused for good: %v: %s", why, lines)
 }
 
-func (o *output) bareClaim(p *place) *claim {
-	c := &claim{marker: p, idle: make(chan struct{}, 1)}
-	c.enc.names.pattern, c.enc.parser.zone = o.pattern, time.UTC
-	return c
+// newBareOutput is a flow without a consumer group and dead letters.
+func newBareOutput(t testing.TB, ctx context.Context, o config.Output) *flow {
+	f := newBareFlow(slog.New(slog.DiscardHandler), newFigures(metrics.New("indexer", "h"), o.Name))
+	f.documents.Zone = time.UTC
+	var err error
+	if f.documents.Pattern, err = document.NewPattern(o.Index); err != nil {
+		t.Fatal(err)
+	}
+	f.output, err = elastic.New(ctx, elastic.Options{Config: &o, Log: f.log, Figures: f.figures.output, Health: admin.NewState("indexer").Need("es"), Dead: noDeadLetters{t}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }
 
 // While Elasticsearch does not answer, what is taken is bounded in bytes, however much
@@ -393,12 +399,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	const partitions = 20
 	done := make(chan struct{})
 	records := make([]kafka.Record, 2000)
-	value := line(strings.Repeat("x", 1000))
+	value := samples.Event(strings.Repeat("x", 1000))
 	for i := range records {
 		records[i] = kafka.Record{Value: value, Offset: int64(i)}
 	}
 	for p := range int32(partitions) {
-		c := out.bareClaim(&place{partition: p})
+		c := out.newPartition(&bareMarker{partition: p}, "")
 		go func() {
 			for ctx.Err() == nil {
 				out.take(ctx, c, records)
@@ -407,11 +413,10 @@ func TestMemoryIsBounded(t *testing.T) {
 		}()
 	}
 	w.until("every bulk is full", func() bool {
-		out.target.mu.Lock()
-		defer out.target.mu.Unlock()
-		return len(out.target.free) == 0 && out.target.cur == nil
+		s := out.output.Status()
+		return s.Free == 0 && s.Busy == o.Bulk.MaxConcurrency && s.Waiting == 1
 	})
-	taken := testFigure(t, out.fig.reg, "sluice_indexer_events_read_total") * float64(len(value))
+	taken := testFigure(t, out.figures.reg, "sluice_indexer_events_read_total") * float64(len(value))
 	if most := float64(4 * 256 << 10); taken > most {
 		t.Errorf("%v bytes were taken, the bound is %v", taken, most)
 	}
@@ -419,50 +424,9 @@ func TestMemoryIsBounded(t *testing.T) {
 	for range partitions {
 		<-done
 	}
-	out.target.flushes.Wait()
-	for len(out.target.free) > 0 {
-		if b := <-out.target.free; cap(b.buf) > 2*256<<10 {
-			t.Errorf("a bulk kept %d bytes", cap(b.buf))
-		}
-	}
-}
-
-// What a partition keeps between records is bounded, whatever records were before.
-func TestMemoryOfAPartitionIsBounded(t *testing.T) {
-	e := newEncoder(t, "sluice-{dataset}")
-	f := func(codec string, value []byte) {
-		t.Helper()
-		e.append(nil, &kafka.Record{Value: value, Time: readTime}, codec, "logs", 0)
-		e.shed()
-		for name, b := range map[string][]byte{"clean": e.clean, "extra": e.extra, "line": e.line, "text": e.parser.text, "pairs": e.parser.pairs, "app": e.parser.app} {
-			if cap(b) > chunkBytes {
-				t.Errorf("%s: %s keeps %d bytes", codec, name, cap(b))
-			}
-		}
-		for _, s := range []*scanner{&e.scan, &e.inner, &e.parser.scan} {
-			if cap(s.members) > maxMembers || cap(s.keys) > 4*maxMembers || len(s.members) > 0 && s.members[0].key != nil {
-				t.Errorf("%s: a scanner keeps %d members, %d keys", codec, cap(s.members), cap(s.keys))
-			}
-		}
-	}
-	long := strings.Repeat("x", 1<<20)
-	f("plain", []byte(long))
-	f("syslog", []byte(long))
-	f("syslog", []byte("<34>1 - h a - - [x y=\""+long+"\"] m"))
-	f("json", []byte(`{"m":"`+long+`"}`))
-	f("ecs", []byte(`{"message":"`+long+"\"\n}"))
-	f("ecs", []byte(`{"message":"{\"a\":\"`+long[:200_000]+`\"}"}`))
-	f("ecs", []byte(`{"message":"a=1 b=`+long[:200_000]+`"}`))
-	for i := range 10 * maxNames {
-		r := kafka.Record{Value: []byte("x"), Time: readTime, Headers: []kafka.Header{{Key: []byte("dataset"), Value: fmt.Appendf(nil, "%d%s", i, long[:1000])}}}
-		e.append(nil, &r, "plain", "logs", 0)
-	}
-	bytes := 0
-	for k, v := range e.names.known {
-		bytes += len(k.dc) + len(k.dataset) + len(k.app) + len(v)
-	}
-	if bytes > 300<<10 {
-		t.Errorf("%d names hold %d bytes", len(e.names.known), bytes)
+	out.output.Wait()
+	if s := out.output.Status(); s.Free != o.Bulk.MaxConcurrency+1 {
+		t.Errorf("%d bulks are free, want all", s.Free)
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/indexer/internal/samples"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/test/servers"
 )
@@ -50,11 +52,11 @@ func TestRealElasticsearch(t *testing.T) {
 	real := newBareOutput(t, ctx, o)
 	var records []kafka.Record
 	codecs := map[string][]kafka.Record{}
-	for i, g := range goldenRecords {
-		codecs[g.codec] = append(codecs[g.codec], kafka.Record{Value: []byte(g.value), Offset: int64(i), Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC)})
+	for i, g := range samples.Records {
+		codecs[g.Codec] = append(codecs[g.Codec], kafka.Record{Value: []byte(g.Value), Offset: int64(i), Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC)})
 		records = append(records, kafka.Record{})
 	}
-	deep := strings.Repeat(`{"a":`, maxDepth-1) + "1" + strings.Repeat("}", maxDepth-1)
+	deep := strings.Repeat(`{"a":`, jsontext.MaxDepth-1) + "1" + strings.Repeat("}", jsontext.MaxDepth-1)
 	for i, app := range []string{
 		`{"msg":"deep","o":` + deep + `}`,
 		`{"msg":"long leaf","o":"` + strings.Repeat("海", 40000) + `"}`,
@@ -64,30 +66,28 @@ func TestRealElasticsearch(t *testing.T) {
 		`{"msg":"lone surrogate \ud83d","k":"\ud83d"}`,
 		`{"level":"info","msg":""}`,
 	} {
-		codecs["ecs"] = append(codecs["ecs"], kafka.Record{Value: line(app), Offset: int64(1000 + i), Time: time.Now()})
+		codecs["ecs"] = append(codecs["ecs"], kafka.Record{Value: samples.Event(app), Offset: int64(1000 + i), Time: time.Now()})
 		records = append(records, kafka.Record{})
 	}
-	claims := []*claim{}
+	partitions := []*partition{}
 	for codec, rs := range codecs {
-		c := real.bareClaim(&place{partition: int32(len(claims))})
-		c.codec = codec
-		claims = append(claims, c)
+		p := real.newPartition(&bareMarker{partition: int32(len(partitions))}, codec)
+		partitions = append(partitions, p)
 		for range 2 { // the second time all of them are there
-			real.take(ctx, c, rs)
+			real.take(ctx, p, rs)
 		}
 	}
-	real.target.dead = &deadLetters{} // never used: no document may be refused for good
-	for _, c := range claims {
-		for tries := 0; c.open.Load() > 0; tries++ {
-			real.target.flushIf(func(*bulk) bool { return true })
-			time.Sleep(10 * time.Millisecond)
-			if tries > 3000 {
-				s := real.target.trouble.Load()
-				t.Fatalf("not finished: %v", s)
+	for _, p := range partitions {
+		for p.Open() > 0 {
+			real.output.Flush()
+			select {
+			case <-p.Idle():
+			case <-time.After(30 * time.Second):
+				t.Fatalf("not finished: %s", real.output.Trouble())
 			}
 		}
 	}
-	stored, doubled := testFigure(t, real.fig.reg, "sluice_indexer_events_indexed_total"), testFigure(t, real.fig.reg, "sluice_indexer_events_duplicate_total")
+	stored, doubled := testFigure(t, real.figures.reg, "sluice_indexer_events_indexed_total"), testFigure(t, real.figures.reg, "sluice_indexer_events_duplicate_total")
 	if int(stored) != len(records) || int(doubled) != len(records) {
 		t.Errorf("%v stored, %v doubled of %d", stored, doubled, len(records))
 	}
@@ -109,7 +109,7 @@ func TestRealElasticsearch(t *testing.T) {
 	f := func(query string, want float64) {
 		t.Helper()
 		v := get("/" + prefix + "*/_search?size=0&track_total_hits=true&q=" + strings.ReplaceAll(query, " ", "%20"))
-		if got := dig(v, "hits", "total")["value"]; got != want {
+		if got := v["hits"].(map[string]any)["total"].(map[string]any)["value"]; got != want {
 			t.Errorf("%s: %v hits, want %v", query, got, want)
 		}
 	}

@@ -1,0 +1,317 @@
+// Package document makes of a Kafka record the two lines of a bulk request: which index
+// and id, and the document. It owns the codecs, the names of indices, and how what was
+// found in a line is joined with what its event has already. What it makes depends on
+// the record alone.
+//
+//	record -> codec -> event -> parse.Parser -> write: {"create":...}\n{"@timestamp":...}\n
+package document
+
+import (
+	"time"
+
+	"github.com/sluicelog/sluice/indexer/parse"
+	"github.com/sluicelog/sluice/internal/jsontext"
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/schemas"
+)
+
+// Encoder makes the two lines of a bulk request of a record. It depends on the record
+// alone (but for event.ingested), so a record read again gives the same index, id and
+// document. It serves one goroutine, and allocates only for records larger than those
+// before and for names of indices it has not made yet.
+type Encoder struct {
+	read     func(e *Encoder, r *kafka.Record, ev *event) // the codec
+	original bool                                         // keep the line in event.original
+	zone     *time.Location
+	names    names
+	parser   *parse.Parser
+
+	event  event           // being read
+	object jsontext.Object // members of the event
+	inner  jsontext.Object // members of an object in it
+	clean  []byte          // the value, where it had to be changed to be read
+	extra  []byte          // members of documents that are made from no ECS event
+	line   []byte          // a line escaped
+	now    []byte          // event.ingested
+	tally  Tally
+}
+
+// Options say how documents are made.
+type Options struct {
+	Pattern  *Pattern       // of the names of indices
+	Zone     *time.Location // of times that name none
+	Codec    string         // of the topic; empty: ecs
+	Original bool           // keep the line as read in event.original
+}
+
+// Tally is what an encoder has met.
+type Tally struct {
+	Formats   [parse.Count]int // messages, by the format that read them
+	Malformed int              // events that were not what their codec says
+	Doubted   int              // times that were not believed
+}
+
+// NewEncoder makes the encoder of a partition.
+func NewEncoder(o Options) *Encoder {
+	e := &Encoder{read: codecs[o.Codec], original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern}, parser: parse.New(o.Zone)}
+	if e.read == nil {
+		e.read = (*Encoder).readECS
+	}
+	return e
+}
+
+// At sets the time that documents are made at, event.ingested.
+func (e *Encoder) At(now time.Time) { e.now = schemas.AppendTime(e.now[:0], now) }
+
+// Tally is what was met since it was asked last.
+func (e *Encoder) Tally() Tally {
+	t := e.tally
+	e.tally = Tally{}
+	return t
+}
+
+// event is a record as its codec reads it. Slices are insides of JSON strings.
+type event struct {
+	id       []byte
+	at       time.Time
+	message  []byte
+	absent   bool              // no message
+	members  []jsontext.Member // of an ECS event, without @timestamp, @metadata and message
+	extra    []byte            // rendered members, each after a comma
+	dataset  []byte            // event.dataset to be added
+	original []byte            // the line, where message is not it
+	keep     bool              // the original whether asked for or not: the document does not hold all of it
+	found    *parse.Found      // set by codecs that parse
+}
+
+// Append appends the lines of a record from a topic.
+func (e *Encoder) Append(dst []byte, r *kafka.Record, topic string, partition int32) []byte {
+	e.event = event{}
+	e.read(e, r, &e.event)
+	return e.write(dst, r, &e.event, topic, partition)
+}
+
+// Shed lets go of what a record was made of, and of buffers above a size: there is an
+// encoder for each partition.
+func (e *Encoder) Shed(size int) {
+	for _, b := range []*[]byte{&e.clean, &e.extra, &e.line} {
+		if cap(*b) > size {
+			*b = nil
+		}
+	}
+	e.event = event{}
+	e.object.Shed()
+	e.inner.Shed()
+	e.parser.Shed(size)
+}
+
+// write appends the action and the document of an event.
+func (e *Encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, partition int32) []byte {
+	has := e.look(ev)
+	if ev.found == nil {
+		if ev.absent {
+			ev.found = e.parser.Nothing()
+		} else if ev.found = e.parser.Parse(ev.message, ev.at, parse.Options{Text: has.app, Present: has.roles}); ev.found.Members {
+			ev.original = ev.message
+		}
+	}
+	f := ev.found
+	e.tally.Formats[f.Format]++
+	if f.Doubted {
+		e.tally.Doubted++
+	}
+	at := ev.at
+	if !f.Time.IsZero() && !has.roles.Has(parse.RoleTime) {
+		at = f.Time
+	}
+
+	dst = append(dst, `{"create":{"_index":"`...)
+	dst = append(dst, e.index(at, r, ev)...)
+	dst = append(dst, `","_id":"`...)
+	if ev.id != nil {
+		dst = append(dst, ev.id...)
+	} else {
+		dst = appendRecordID(dst, topic, partition, r)
+	}
+	dst = append(dst, `"}}`+"\n"+`{"@timestamp":"`...)
+	dst = schemas.AppendTime(dst, at)
+	if !ev.absent {
+		dst = append(append(dst, `","message":"`...), f.Message...)
+	}
+	dst = append(dst, '"')
+	for _, m := range ev.members {
+		dst = append(append(append(dst, `,"`...), m.Key...), `":`...)
+		object := m.Value[0] == '{'
+		from := len(dst) + 1
+		switch {
+		case object && string(m.Key) == "log" && has.log:
+			dst = closeObject(e.appendLog(append(dst, '{'), f, has), from, m.Value)
+		case object && string(m.Key) == "event" && has.event:
+			dst = closeObject(e.appendEvent(append(dst, '{'), ev, at, has), from, m.Value)
+		default:
+			dst = append(dst, m.Value...)
+		}
+	}
+	if !has.log && (f.Level != "" && !has.roles.Has(parse.RoleLevel) || len(f.Logger) > 0 && !has.roles.Has(parse.RoleLogger)) {
+		dst = append(dst, `,"log":{`...)
+		dst = append(e.appendLog(dst, f, has), '}')
+	}
+	if !has.event {
+		dst = append(dst, `,"event":{`...)
+		dst = append(e.appendEvent(dst, ev, at, has), '}')
+	}
+	if len(f.Trace) > 0 && !has.roles.Has(parse.RoleTrace) {
+		dst = append(append(append(dst, `,"trace":{"id":"`...), f.Trace...), `"}`...)
+	}
+	dst = append(dst, ev.extra...)
+	if len(f.App) > 0 {
+		dst = append(append(append(dst, `,"app":{`...), f.App...), '}')
+	}
+	return append(dst, '}', '\n')
+}
+
+// present is what an event has already, which is then not taken from its message.
+type present struct {
+	roles      parse.Roles
+	log, event bool // objects that members are added to
+	app        bool
+	ingested   bool
+	original   bool
+	created    bool
+}
+
+func (e *Encoder) look(ev *event) (has present) {
+	for _, m := range ev.members {
+		switch string(m.Key) {
+		case "log":
+			if has.log = m.Value[0] == '{'; !has.log || !e.inner.Read(m.Value) {
+				has.roles |= parse.RoleLevel | parse.RoleLogger
+				continue
+			}
+			for _, n := range e.inner.Members {
+				switch string(n.Key) {
+				case "level":
+					has.roles |= parse.RoleLevel
+				case "logger":
+					has.roles |= parse.RoleLogger
+				}
+			}
+		case "event":
+			if has.event = m.Value[0] == '{'; !has.event || !e.inner.Read(m.Value) {
+				has.event, has.created, has.ingested, has.original = true, true, true, true
+				continue
+			}
+			for _, n := range e.inner.Members {
+				switch string(n.Key) {
+				case "created":
+					has.created = true
+				case "ingested":
+					has.ingested = true
+				case "original":
+					has.original = true
+				}
+			}
+		case schemas.FieldLogLevel:
+			has.roles |= parse.RoleLevel
+		case schemas.FieldLogLogger:
+			has.roles |= parse.RoleLogger
+		case "trace", schemas.FieldTraceID:
+			has.roles |= parse.RoleTrace
+		case schemas.FieldCreated:
+			has.created = true
+		case schemas.FieldIngested:
+			has.ingested = true
+		case schemas.FieldOriginal:
+			has.original = true
+		case schemas.FieldApp:
+			has.app = true
+		}
+	}
+	// Its time was replaced before, or it comes from a logger that knows the time.
+	if has.created || has.roles.Has(parse.RoleLevel) {
+		has.roles |= parse.RoleTime
+	}
+	return has
+}
+
+// appendLog appends log.level and log.logger.
+func (e *Encoder) appendLog(dst []byte, f *parse.Found, has present) []byte {
+	from := len(dst)
+	if f.Level != "" && !has.roles.Has(parse.RoleLevel) {
+		dst = append(append(append(dst, `"level":"`...), f.Level...), '"')
+	}
+	if len(f.Logger) > 0 && !has.roles.Has(parse.RoleLogger) {
+		if len(dst) > from {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, `"logger":"`...), f.Logger...), '"')
+	}
+	return dst
+}
+
+// appendEvent appends event.created (the time of reading, where the line told its own),
+// ingested, dataset and, on request, original.
+func (e *Encoder) appendEvent(dst []byte, ev *event, at time.Time, has present) []byte {
+	from := len(dst)
+	comma := func() {
+		if len(dst) > from {
+			dst = append(dst, ',')
+		}
+	}
+	if len(ev.dataset) > 0 {
+		dst = append(jsontext.Append(append(dst, `"dataset":"`...), ev.dataset), '"')
+	}
+	if !has.created && !at.Equal(ev.at) {
+		comma()
+		dst = append(schemas.AppendTime(append(dst, `"created":"`...), ev.at), '"')
+	}
+	if !has.ingested {
+		comma()
+		dst = append(append(append(dst, `"ingested":"`...), e.now...), '"')
+	}
+	if (e.original || ev.keep) && !has.original && !ev.absent {
+		original := ev.original
+		if original == nil {
+			original = ev.message
+		}
+		comma()
+		dst = append(append(append(dst, `"original":"`...), original...), '"')
+	}
+	return dst
+}
+
+// closeObject appends the members of an object to those from an index on.
+func closeObject(dst []byte, from int, object []byte) []byte {
+	rest := object[jsontext.SkipSpace(object, 1):]
+	if len(dst) > from && rest[0] != '}' {
+		dst = append(dst, ',')
+	}
+	return append(dst, rest...)
+}
+
+// index is the name of the index: by the headers of the record, or the event's fields
+// where it has no headers.
+func (e *Encoder) index(at time.Time, r *kafka.Record, ev *event) string {
+	if !e.names.pattern.fields {
+		return e.names.of(at, nil, nil, nil)
+	}
+	field := func(headerName, object, name string) []byte {
+		if v := header(r, headerName); len(v) > 0 {
+			return v
+		}
+		for _, m := range ev.members {
+			switch {
+			case string(m.Key) == object && m.Value[0] == '{' && e.inner.Read(m.Value):
+				for _, n := range e.inner.Members {
+					if string(n.Key) == name && n.Value[0] == '"' {
+						return n.Value[1 : len(n.Value)-1]
+					}
+				}
+			case len(m.Key) == len(object)+1+len(name) && string(m.Key) == object+"."+name && m.Value[0] == '"':
+				return m.Value[1 : len(m.Value)-1]
+			}
+		}
+		return nil
+	}
+	return e.names.of(at, field(schemas.HeaderDC, "labels", "dc"), field(schemas.HeaderDataset, "event", "dataset"), field(schemas.HeaderApp, "service", "name"))
+}

@@ -1,0 +1,189 @@
+package document
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/sluicelog/sluice/internal/kafka"
+)
+
+// Pattern is how the index of an event is called, such as sluice-{dataset}-{yyyy.MM.dd}.
+// The name depends on the event's bytes alone: an event sent again goes to the same
+// index, where its id is found. It is not changed once made.
+type Pattern struct {
+	parts  []part
+	fields bool // one of dc, dataset, app is asked for
+}
+
+type part struct {
+	text string // literal, or the date's form
+	kind partKind
+}
+
+type partKind int
+
+const (
+	partText partKind = iota
+	partDate
+	partDC
+	partDataset
+	partApp
+)
+
+// NewPattern reads the configuration's form.
+func NewPattern(s string) (*Pattern, error) {
+	p := &Pattern{}
+	for rest := s; rest != ""; {
+		text, after, open := strings.Cut(rest, "{")
+		if text != "" {
+			p.parts = append(p.parts, part{text: text})
+		}
+		if !open {
+			break
+		}
+		name, after, closed := strings.Cut(after, "}")
+		if !closed {
+			return nil, fmt.Errorf("index %q: { without }", s)
+		}
+		rest = after
+		switch name {
+		case "dc":
+			p.parts = append(p.parts, part{kind: partDC})
+		case "dataset":
+			p.parts = append(p.parts, part{kind: partDataset})
+		case "app":
+			p.parts = append(p.parts, part{kind: partApp})
+		default:
+			if strings.Trim(name, "yMdH._-") != "" || !strings.Contains(name, "yyyy") && !strings.Contains(name, "MM") && !strings.Contains(name, "dd") && !strings.Contains(name, "HH") {
+				return nil, fmt.Errorf("index %q: {%s} is none of {yyyy.MM.dd} or parts of it, {dc}, {dataset}, {app}", s, name)
+			}
+			p.parts = append(p.parts, part{kind: partDate, text: name})
+			continue
+		}
+		p.fields = true
+	}
+	if len(p.parts) == 0 || p.parts[0].kind != partText || strings.ContainsAny(p.parts[0].text[:1], "-_+.") {
+		return nil, fmt.Errorf("index %q: must start with a fixed text, by which the template finds its indices", s)
+	}
+	for _, q := range p.parts {
+		if q.kind == partText && clean(q.text) != q.text {
+			return nil, fmt.Errorf("index %q: %q holds what Elasticsearch does not allow in names (capitals, space or one of \\/*?\"<>|,#:)", s, q.text)
+		}
+	}
+	return p, nil
+}
+
+// Wildcard is the pattern that matches every name: that of the index template.
+func (p *Pattern) Wildcard() string {
+	var b strings.Builder
+	star := false
+	for _, q := range p.parts {
+		if q.kind == partText {
+			b.WriteString(q.text)
+		} else if !star {
+			b.WriteByte('*')
+		}
+		star = q.kind != partText
+	}
+	return b.String()
+}
+
+// name makes the name of the index; hours are since 1970.
+func (p *Pattern) name(hours int64, dc, dataset, app string) string {
+	var b strings.Builder
+	t := time.Unix(hours*3600, 0).UTC()
+	for _, q := range p.parts {
+		switch q.kind {
+		case partText:
+			b.WriteString(q.text)
+		case partDate:
+			b.WriteString(strings.NewReplacer("yyyy", fmt.Sprintf("%04d", t.Year()), "MM", fmt.Sprintf("%02d", t.Month()), "dd", fmt.Sprintf("%02d", t.Day()), "HH", fmt.Sprintf("%02d", t.Hour())).Replace(q.text))
+		case partDC:
+			b.WriteString(legal(dc))
+		case partDataset:
+			b.WriteString(legal(dataset))
+		case partApp:
+			b.WriteString(legal(app))
+		}
+	}
+	return cut(b.String(), 255)
+}
+
+// maxField is how much of a field's value is in an index name, in bytes.
+const maxField = 100
+
+// legal is a field's value as a part of an index name; an empty one is "none".
+func legal(s string) string {
+	s = strings.Trim(clean(cut(s, maxField)), "-_+.")
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+// clean lowers the case and replaces what Elasticsearch does not allow.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || r <= ' ' || r == 0x7f || strings.ContainsRune(`\/*?"<>|,#:{}`, r) {
+			return '-'
+		}
+		return unicode.ToLower(r)
+	}, s)
+}
+
+// cut shortens s to n bytes, at a rune's start.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// names keeps the names made so far; it serves one goroutine.
+type names struct {
+	pattern *Pattern
+	known   map[nameKey]string
+}
+
+type nameKey struct {
+	hours            int64
+	dc, dataset, app string
+}
+
+// maxNames bounds the memory, some 300 KB for each partition: beyond it all are forgotten.
+const maxNames = 512
+
+func (n *names) of(t time.Time, dc, dataset, app []byte) string {
+	const most = maxField + utf8.UTFMax // of a longer one the rest is in no name
+	dc, dataset, app = dc[:min(len(dc), most)], dataset[:min(len(dataset), most)], app[:min(len(app), most)]
+	hours := t.Unix() / 3600
+	if s, ok := n.known[nameKey{hours, string(dc), string(dataset), string(app)}]; ok {
+		return s
+	}
+	if n.known == nil || len(n.known) >= maxNames {
+		n.known = map[nameKey]string{}
+	}
+	k := nameKey{hours, string(dc), string(dataset), string(app)}
+	s := n.pattern.name(hours, k.dc, k.dataset, k.app)
+	n.known[k] = s
+	return s
+}
+
+// appendRecordID appends the id of an event that brought none: where it is in Kafka, and
+// a hash of its time and value, since another event is at the same offset once the topic
+// was made again, and in another cluster's topic of that name.
+func appendRecordID(dst []byte, topic string, partition int32, r *kafka.Record) []byte {
+	dst = append(append(dst, topic...), '-')
+	dst = append(strconv.AppendInt(dst, int64(partition), 10), '-')
+	dst = append(strconv.AppendInt(dst, r.Offset, 10), '-')
+	return strconv.AppendUint(dst, xxh3.HashSeed(r.Value, uint64(r.Time.UnixNano())), 36)
+}

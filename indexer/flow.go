@@ -1,0 +1,150 @@
+package indexer
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sluicelog/sluice/indexer/bulk"
+	"github.com/sluicelog/sluice/indexer/document"
+	"github.com/sluicelog/sluice/indexer/output/elastic"
+	"github.com/sluicelog/sluice/internal/kafka"
+)
+
+// flow is the way from Kafka to one cluster: a consumer group, of which it is the
+// Handler, and an output.
+//
+//	kafka.Group -> Batch -> partition.encoder -> chunk -> elastic.Output -> Claim.DoneAll
+//	                                                           |
+//	                                                      deadLetters -> Claim.DoneAll
+type flow struct {
+	log       *slog.Logger
+	figures   *figures
+	codecs    map[string]string // by topic
+	documents document.Options  // but for the codec
+	group     *kafka.Group
+	output    *elastic.Output
+	dead      *deadLetters
+	stop      context.CancelFunc // ends sending
+
+	mu         sync.Mutex
+	partitions map[*kafka.Claim]*partition // guarded by mu
+}
+
+// partition is a partition while it is ours.
+type partition struct {
+	*bulk.Partition
+	encoder *document.Encoder // used by Batch alone
+}
+
+func newBareFlow(log *slog.Logger, fig *figures) *flow {
+	return &flow{log: log, figures: fig, partitions: map[*kafka.Claim]*partition{}}
+}
+
+func (f *flow) run(ctx context.Context) error {
+	var greeting sync.WaitGroup
+	greeting.Go(f.output.Greet)
+	err := f.group.Run(ctx)
+	f.close()
+	greeting.Wait()
+	return err
+}
+
+func (f *flow) close() {
+	f.stop()
+	f.output.Flush() // of a partition that was lost: given back
+	f.output.Wait()
+	if err := f.dead.close(); err != nil {
+		f.log.Warn("close the dead-letter producer", "error", err)
+	}
+}
+
+// Assigned implements kafka.Handler.
+func (f *flow) Assigned(k *kafka.Claim) {
+	p := f.newPartition(k, f.codecs[k.Topic()])
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.partitions[k] = p
+}
+
+func (f *flow) newPartition(m bulk.Marker, codec string) *partition {
+	o := f.documents
+	o.Codec = codec
+	return &partition{bulk.NewPartition(m), document.NewEncoder(o)}
+}
+
+func (f *flow) partition(k *kafka.Claim) *partition {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.partitions[k]
+}
+
+// Batch implements kafka.Handler: parsing runs in the partition's own goroutine, into
+// a chunk that is then copied to the bulk being filled.
+func (f *flow) Batch(ctx context.Context, k *kafka.Claim, records []kafka.Record) {
+	f.take(ctx, f.partition(k), records)
+}
+
+var chunks = sync.Pool{New: func() any { return new(bulk.Chunk) }}
+
+func (f *flow) take(ctx context.Context, p *partition, records []kafka.Record) {
+	ch := chunks.Get().(*bulk.Chunk)
+	p.encoder.At(time.Now())
+	topic, number := p.Topic(), p.Marker.Partition()
+	for i := range records {
+		r := &records[i]
+		ch.Buf = p.encoder.Append(ch.Buf, r, topic, number)
+		ch.Items = append(ch.Items, bulk.Item{End: len(ch.Buf), Partition: p.Partition, Record: *r})
+		if len(r.Value) > bulk.ChunkBytes/2 {
+			p.encoder.Shed(bulk.ChunkBytes)
+		}
+		if len(ch.Buf) < bulk.ChunkBytes && i < len(records)-1 {
+			continue
+		}
+		err := f.output.Add(ctx, p.Partition, ch)
+		ch.Reset()
+		if err != nil {
+			break // the rest is read again
+		}
+	}
+	f.figures.encoded(p.encoder.Tally())
+	if cap(ch.Buf) <= 4*bulk.ChunkBytes {
+		chunks.Put(ch)
+	}
+}
+
+// Revoked implements kafka.Handler: what is in bulks is sent, and its outcome awaited.
+func (f *flow) Revoked(ctx context.Context, k *kafka.Claim) {
+	p := f.partition(k)
+	defer f.forget(k, p)
+	for p.Open() > 0 {
+		f.output.Flush()
+		f.dead.flush()
+		select {
+		case <-p.Idle():
+		case <-time.After(50 * time.Millisecond): // dead letters may have been written since
+		case <-ctx.Done():
+			f.log.Warn("a partition is given up with events unfinished, they will be read again", "topic", p.Topic(), "partition", p.Marker.Partition(), "events", p.Open())
+			return
+		}
+	}
+}
+
+// Lost implements kafka.Handler.
+func (f *flow) Lost(k *kafka.Claim) { f.forget(k, f.partition(k)) }
+
+func (f *flow) forget(k *kafka.Claim, p *partition) {
+	p.Lose()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.partitions, k)
+}
+
+// status is the section of /status.
+func (f *flow) status() any {
+	return struct {
+		Group any `json:"group"`
+		elastic.Status
+	}{f.group.Status(), f.output.Status()}
+}

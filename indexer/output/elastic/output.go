@@ -1,0 +1,320 @@
+// Package elastic is an output to one cluster of Elasticsearch, or of what answers _bulk
+// as it does. It owns the client, the requests under way and how many there may be, the
+// verdict on every document, and what `sluice setup` installs. It is handed documents in
+// bulks and says of each what became of it; it does not know what is in them.
+//
+//	Add -> bulk.Filler -> flush -> request (_bulk) -> pass.judge -> settle -> Partition.Finish
+//	                        ^                                         |
+//	                        +------- after a pause: what is left -----+
+package elastic
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/indexer/bulk"
+	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/retry"
+)
+
+// Figures are what an output counts.
+type Figures struct {
+	Read, Stored, Duplicate, Returned, Retried metrics.Counter // events
+	InFlight                                   metrics.Gauge   // events
+
+	Requests    func(status int) metrics.Counter
+	Seconds     metrics.Histogram // of a request
+	Bytes, Sent metrics.Counter   // of bodies, before compression and as sent
+	Splits      metrics.Counter   // requests sent again in halves
+	Allowed     metrics.Gauge     // requests allowed under way
+}
+
+// DeadLetters takes documents that were refused for good. Write does not wait; it keeps
+// the item's record and partition, and finishes the record once it is stored. lines are
+// those of the bulk, valid during the call only.
+type DeadLetters interface {
+	Write(it *bulk.Item, why *Refusal, lines []byte)
+}
+
+// Options are what an output works with.
+type Options struct {
+	Config  *config.Output
+	Log     *slog.Logger
+	Figures Figures
+	Health  *admin.Dependency
+	Dead    DeadLetters
+}
+
+// Output is one cluster: bulks are filled one at a time and sent many at a time. Its
+// methods are safe for concurrent use. Memory: max_concurrency + 1 bulks of bulk.bytes
+// each, and their compressed bodies.
+type Output struct {
+	Options
+	ctx     context.Context // ends when nothing more is to be sent
+	client  *elastictransport.Client
+	filler  *bulk.Filler
+	waiting bulk.Waiting // hold refused items, and pause
+	limit   *limiter
+
+	count   int
+	timeout time.Duration
+	level   int           // of compression
+	pauses  retry.Backoff // before a refused item is sent again
+
+	asked                 atomic.Bool            // a bulk request was made
+	trouble               atomic.Pointer[string] // last refusal, for /status
+	saidRefused, saidDead logonce.Limit
+}
+
+// New makes an output that sends until ctx ends. It does not connect; an error is a wrong
+// configuration.
+func New(ctx context.Context, opt Options) (*Output, error) {
+	c := opt.Config
+	client, err := newClient(&c.Elasticsearch, c.Bulk.MaxConcurrency)
+	if err != nil {
+		return nil, err
+	}
+	o := &Output{
+		Options: opt, ctx: ctx, client: client,
+		count: max(c.Bulk.Count, 1), timeout: c.Elasticsearch.Timeout.D(), level: c.Elasticsearch.Compression,
+		pauses: retry.Backoff{First: max(c.Bulk.RetryInitial.D(), time.Millisecond), Longest: max(c.Bulk.RetryMax.D(), c.Bulk.RetryInitial.D(), time.Millisecond)},
+	}
+	o.limit = newLimiter(c.Bulk.Concurrency, c.Bulk.MaxConcurrency, func(n int) { o.Figures.Allowed.Set(float64(n)) })
+	o.filler = bulk.NewFiller(bulk.Options{
+		Bulks: max(c.Bulk.MaxConcurrency, 1) + 1, Bytes: int(c.Bulk.Bytes), Count: o.count, Linger: c.Bulk.Linger.D(),
+		Read: o.Figures.Read, InFlight: o.Figures.InFlight,
+	}, o.flush)
+	return o, nil
+}
+
+// Add hands over what was made of a partition's records, waiting for room. It takes the
+// documents in order; when ctx ends the rest is not taken.
+func (o *Output) Add(ctx context.Context, p *bulk.Partition, ch *bulk.Chunk) error {
+	return o.filler.Add(ctx, p, ch)
+}
+
+// Flush sends what was handed over and is not sent yet, and does not wait.
+func (o *Output) Flush() { o.filler.Flush() }
+
+// Wait returns when nothing is under way; the context of New has to end for it.
+func (o *Output) Wait() { o.filler.Wait() }
+
+// Greet asks the cluster for an answer until it gives one or a bulk request is made, so
+// that a role without events becomes ready too. Any answer counts that is no refusal of
+// us and no failure: a user who may only write is answered 403.
+func (o *Output) Greet() {
+	for !o.asked.Load() && o.ctx.Err() == nil {
+		why := o.ask()
+		if o.asked.Load() || o.ctx.Err() != nil {
+			return
+		}
+		if why == nil {
+			if o.Health.OK() {
+				o.Log.Info("elasticsearch answers")
+			}
+			return
+		}
+		if o.Health.Fail(why) {
+			o.Log.Warn("elasticsearch does not answer, trying again", "error", why)
+		}
+		retry.Wait(o.ctx, min(o.pauses.Longest, 2*time.Second))
+	}
+}
+
+func (o *Output) ask() error {
+	ctx, cancel := context.WithTimeout(o.ctx, o.timeout)
+	defer cancel()
+	res, err := esapi.InfoRequest{}.Do(ctx, o.client)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusUnauthorized || res.StatusCode >= 500 {
+		return readRefusal(res.StatusCode, res.Body)
+	}
+	return nil
+}
+
+// flush sends a bulk until each of its items is finished, then frees it. Items that
+// are refused for now are sent again alone, after a pause. While the cluster refuses
+// whole requests the pause is spent with the permit held, so that all of us slow down;
+// while it refuses single items only these wait, joined with those of other bulks, so
+// that one index that cannot be written to holds up nobody else's until all bulks are
+// full of its documents.
+func (o *Output) flush(b *bulk.Bulk) {
+	defer o.filler.Free(b)
+	for try := 0; len(b.Items) > 0; try++ {
+		if try > 0 {
+			o.Figures.Retried.Add(float64(len(b.Items)))
+		}
+		permit, err := o.limit.acquire(o.ctx)
+		if err != nil {
+			o.giveBack(b)
+			return
+		}
+		p := pass{o: o, b: b, sent: len(b.Items)}
+		p.send(0, len(b.Items))
+		o.report(&p)
+		if p.whole == nil && p.refused == 0 {
+			o.limit.good(permit)
+		} else if p.whole != nil || try == 0 && p.refused > p.sent/2 {
+			o.limit.pushback(permit)
+		}
+		if p.whole == nil {
+			o.limit.release()
+		}
+		o.settle(&p)
+		switch {
+		case p.whole != nil:
+			if len(b.Items) > 0 {
+				o.pause(try)
+			}
+			o.limit.release()
+		case len(b.Items) > 0:
+			if len(b.Items) < p.sent {
+				try = 0 // it goes on, if slowly
+			}
+			if try > 0 && o.waiting.Join(b, o.filler.Bytes(), o.count) { // the first time it waits alone: most have to wait no longer
+				return
+			}
+			o.pause(try)
+			if try > 0 {
+				o.waiting.Leave(b)
+			}
+		}
+	}
+}
+
+func (o *Output) pause(try int) { retry.Wait(o.ctx, o.pauses.Pause(try+1)) }
+
+// shrink bounds the bodies to come: one of twice that size was too large for the
+// cluster or a proxy before it.
+func (o *Output) shrink(size int) {
+	if size, less := o.filler.Shrink(size); less {
+		o.Log.Warn("a bulk request was too large for the cluster, sending smaller ones", "bytes", size)
+	}
+}
+
+// report notes and logs how the cluster takes what we send, in the log on a change only.
+func (o *Output) report(p *pass) {
+	why := p.whole
+	if why == nil {
+		why = p.first
+	}
+	if why == nil {
+		o.trouble.Store(nil)
+	} else {
+		s := why.Error()
+		o.trouble.Store(&s)
+	}
+	switch {
+	case p.whole != nil && o.ctx.Err() != nil: // we are going
+	case p.whole != nil && p.verdict == bulk.Denied, p.denied:
+		if o.Health.Fail(why) {
+			o.Log.Error("elasticsearch does not let us write; nothing is committed until it does", "error", why)
+		}
+	case p.whole != nil:
+		if o.Health.Fail(why) {
+			o.Log.Error("elasticsearch is rejecting bulk requests, trying again", "error", why)
+		}
+	default:
+		if o.Health.OK() {
+			o.Log.Info("elasticsearch is taking bulk requests")
+		}
+		if p.first != nil && o.saidRefused.Allow(p.first.Kind) {
+			o.Log.Warn("documents are refused for now, sending them again", "error", p.first)
+		}
+	}
+}
+
+// settle finishes what has its outcome and leaves in the bulk what is to be sent again.
+func (o *Output) settle(p *pass) {
+	items := p.b.Items
+	var stored, doubled, returned int
+	for i := 0; i < len(items); i++ {
+		it := &items[i]
+		switch it.Verdict {
+		case bulk.Stored, bulk.Duplicate:
+			// Neighbours of a partition are finished together.
+			k := i
+			for ; k < len(items) && items[k].Partition == it.Partition && items[k].Record.Offset == it.Record.Offset+int64(k-i) &&
+				(items[k].Verdict == bulk.Stored || items[k].Verdict == bulk.Duplicate); k++ {
+				if items[k].Verdict == bulk.Stored {
+					stored++
+				} else {
+					doubled++
+				}
+				items[k].Verdict = bulk.Stored
+			}
+			it.Partition.Finish(it.Record.Offset, it.Record.Offset+int64(k-i))
+			i = k - 1
+		case bulk.Dead:
+			if why := p.why[i]; !it.Partition.Lost() {
+				o.Dead.Write(it, why, p.b.Lines(i, i+1))
+				if o.saidDead.Allow(why.Kind) {
+					o.Log.Warn("a document was refused for good, its event goes to the dead-letter topic",
+						"topic", it.Partition.Topic(), "partition", it.Partition.Partition(), "offset", it.Record.Offset, "error", why)
+				}
+			} else {
+				it.Partition.Return(1)
+				returned++
+			}
+			it.Verdict = bulk.Stored
+		default:
+			if it.Partition.Lost() { // it is another's to send
+				it.Partition.Return(1)
+				returned++
+				it.Verdict = bulk.Stored
+			}
+		}
+	}
+	o.Figures.Stored.Add(float64(stored))
+	o.Figures.Duplicate.Add(float64(doubled))
+	o.Figures.Returned.Add(float64(returned))
+	o.Figures.InFlight.Add(-float64(stored + doubled + returned))
+	p.b.Keep()
+}
+
+// giveBack leaves what a bulk holds to be read again.
+func (o *Output) giveBack(b *bulk.Bulk) {
+	for i := range b.Items {
+		b.Items[i].Partition.Return(1)
+	}
+	o.Figures.Returned.Add(float64(len(b.Items)))
+	o.Figures.InFlight.Add(-float64(len(b.Items)))
+}
+
+// Status is an output in /status.
+type Status struct {
+	Concurrency int    `json:"concurrency"`
+	Busy        int    `json:"requests_under_way"`
+	Waiting     int    `json:"bulks_waiting"`
+	Free        int    `json:"bulks_free"`
+	BulkBytes   int    `json:"bulk_bytes"`
+	Trouble     string `json:"trouble,omitempty"`
+}
+
+// Status is how the output does now.
+func (o *Output) Status() Status {
+	s := Status{BulkBytes: o.filler.Bytes(), Trouble: o.Trouble()}
+	s.Concurrency, s.Busy, s.Waiting = o.limit.state()
+	s.Free, _ = o.filler.State()
+	return s
+}
+
+// Trouble is the last refusal, empty while there is none.
+func (o *Output) Trouble() string {
+	if s := o.trouble.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
