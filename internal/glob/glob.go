@@ -94,6 +94,9 @@ func Match(pattern, path string) bool {
 func match(pattern, path []string) bool {
 	for len(pattern) > 0 {
 		if pattern[0] == "**" {
+			if len(pattern) == 1 { // directories, and a file in them
+				return len(path) > 0
+			}
 			for i := range len(path) + 1 {
 				if match(pattern[1:], path[i:]) {
 					return true

@@ -55,6 +55,8 @@ func TestMatch(t *testing.T) {
 	f("/a/**/*.log", "/a/x.log", true)
 	f("/a/**/*.log", "/a/b/c/x.log", true)
 	f("/a/**", "/a/b/c", true)
+	f("/a/**", "/a/b", true)
+	f("/a/**", "/a", false)
 	f("/a/**/x", "/a/b/c", false)
 	f("/a/b", "/a", false)
 	f("/[", "/[", false)
