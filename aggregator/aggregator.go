@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/deadletter"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
@@ -46,7 +47,6 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	taking, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &relay{cfg: cfg, log: log, reg: reg, target: cluster(a.Target.Kafka), inFlight: reg.Gauge(inFlight), stop: stop}
-	r.dead = newMorgue(r)
 	// The producer and the dead letters outlive ctx: they are what is waited for.
 	sending, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 		return fmt.Errorf("aggregator: produce to kafka %s: %w", a.Target.Kafka, err)
 	}
 	r.out = out
+	r.dead = deadletter.NewWriter(a.DeadLetterTopic, out, deadRetry, log)
 	defer out.Close()
 
 	var groups []*kafka.Group
@@ -73,7 +74,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	st.Section("relay", r.status)
 
 	var consuming, burying sync.WaitGroup
-	burying.Go(func() { r.dead.run(sending) })
+	burying.Go(func() { r.dead.Run(sending) })
 	for i, g := range groups {
 		consuming.Go(func() {
 			if err := g.Run(taking); err != nil {
@@ -85,11 +86,12 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	st.Drain()
 	consuming.Wait()
 	if n := r.taken.Load(); n > 0 {
-		log.Warn("stopped with records that the target did not acknowledge: they come again", "records", n)
+		log.Warn("stopped with events that the target did not acknowledge: they come again", "events", n)
 	}
 	out.Close()
 	end()
 	burying.Wait()
+	r.dead.Close()
 	return r.failure
 }
 
@@ -105,11 +107,11 @@ type relay struct {
 	reg      *metrics.Registry
 	target   *kafka.Cluster
 	out      *kafka.Producer
-	dead     *morgue
+	dead     *deadletter.Writer
 	sources  []*source
 	flowing  atomic.Int64  // partitions that are ours
 	taken    atomic.Int64  // records in flight
-	inFlight metrics.Gauge // the same, told
+	inFlight metrics.Gauge // the same
 
 	stop    context.CancelFunc
 	once    sync.Once
@@ -141,7 +143,7 @@ func (r *relay) move(n int) {
 	r.inFlight.Add(float64(n))
 }
 
-// done is told of every batch that the target stored or refused for ever.
+// done hears of every batch that the target stored or refused for ever.
 func (r *relay) done(res *kafka.Result) {
 	tags := res.Tags
 	for i, j := 0, 0; i < len(tags); i = j {
@@ -149,9 +151,9 @@ func (r *relay) done(res *kafka.Result) {
 		f, ok := tags[i].Owner.(*flow)
 		switch {
 		case !ok:
-			r.dead.done(tags[i].Owner.(*letter), res.Err)
+			r.dead.Done(&tags[i], res.Err)
 		case res.Err != nil:
-			r.dead.add(&letter{flow: f, record: res.Records[i], offset: tags[i].Pos, topic: res.Topic, reason: res.Err})
+			r.bury(f, res.Records[i], tags[i].Pos, res.Topic, res.Err)
 		default:
 			for j < len(tags) && tags[j].Owner == tags[i].Owner && tags[j].Pos == tags[j-1].Pos+1 {
 				j++
@@ -194,9 +196,10 @@ func (s *source) Assigned(c *kafka.Claim) {
 	counter := func(d *metrics.Def) metrics.Counter { return s.reg.Counter(d, s.cfg.Kafka, c.Topic()) }
 	f := &flow{
 		claim: c, source: s, routes: map[string]route{},
-		in: counter(recordsIn), out: counter(recordsOut), outBytes: counter(bytesOut),
-		dead: counter(recordsDead), returned: counter(recordsReturned),
-		seconds: s.reg.Histogram(relaySeconds, s.cfg.Kafka),
+		in: counter(inEvents), out: counter(outEvents), outBytes: counter(outBytes),
+		dead: counter(deadEvents), returned: counter(returnedEvents),
+		heldEvents: s.reg.Gauge(heldEvents, s.cfg.Kafka, c.Topic()),
+		seconds:    s.reg.Histogram(relaySeconds, s.cfg.Kafka),
 	}
 	f.changed.L = &f.mu
 	s.flowing.Add(1)
@@ -280,7 +283,7 @@ func (s *source) drop(c *kafka.Claim, f *flow) {
 	f.mu.Lock()
 	f.gone = true
 	f.mu.Unlock()
-	s.dead.wakeUp() // letters held for the partition come again elsewhere
+	s.dead.Sweep() // letters held for the partition come again elsewhere
 }
 
 func (s *source) flow(c *kafka.Claim) *flow {
@@ -294,6 +297,7 @@ type flow struct {
 	claim                             *kafka.Claim
 	source                            *source
 	in, out, outBytes, dead, returned metrics.Counter
+	heldEvents                        metrics.Gauge
 	seconds                           metrics.Histogram
 	routes                            map[string]route // by dc; owned by Batch, emptied at each
 
@@ -305,7 +309,7 @@ type flow struct {
 	held    int       // of these, refused by it
 	gone    bool      // the claim has ended
 
-	told atomic.Bool // of its first dead letter
+	warned atomic.Bool // of its first dead letter
 }
 
 // wait returns when until is true or ctx has ended, which is an error.

@@ -159,8 +159,8 @@ func (s *site) figure(name string) float64 {
 
 func (s *site) wantFigures(in, out, dead, returned, inFlight float64) {
 	s.t.Helper()
-	got := []float64{s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total"), s.figure("aggregator_records_dead_total"),
-		s.figure("aggregator_records_returned_total"), s.figure("aggregator_in_flight")}
+	got := []float64{s.figure("aggregator_in_events_total"), s.figure("aggregator_out_events_total"), s.figure("aggregator_dead_events_total"),
+		s.figure("aggregator_returned_events_total"), s.figure("aggregator_in_flight_events")}
 	if want := []float64{in, out, dead, returned, inFlight}; !slices.Equal(got, want) {
 		s.t.Errorf("in, out, dead, returned, in flight = %v, want %v", got, want)
 	}
@@ -169,8 +169,8 @@ func (s *site) wantFigures(in, out, dead, returned, inFlight float64) {
 // wantSum checks that every record is accounted for.
 func (s *site) wantSum() {
 	s.t.Helper()
-	in, rest := s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total")+s.figure("aggregator_records_dead_total")+
-		s.figure("aggregator_records_returned_total")+s.figure("aggregator_in_flight")
+	in, rest := s.figure("aggregator_in_events_total"), s.figure("aggregator_out_events_total")+s.figure("aggregator_dead_events_total")+
+		s.figure("aggregator_returned_events_total")+s.figure("aggregator_in_flight_events")
 	if in != rest {
 		s.t.Errorf("in is %v, all else adds up to %v", in, rest)
 	}
@@ -224,7 +224,7 @@ func (s *site) await(what string, true func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); !true(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("waited in vain until %s\nin %v, out %v, in flight %v\n%s", what, s.figure("aggregator_records_in_total"), s.figure("aggregator_records_out_total"), s.figure("aggregator_in_flight"), &s.log)
+			s.t.Fatalf("waited in vain until %s\nin %v, out %v, in flight %v\n%s", what, s.figure("aggregator_in_events_total"), s.figure("aggregator_out_events_total"), s.figure("aggregator_in_flight_events"), &s.log)
 		}
 	}
 }
@@ -369,7 +369,7 @@ func TestOffsetIsMarkedOnlyAfterTheTargetAcknowledged(t *testing.T) {
 	if err := withheld.Wait(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	s.await("300 records are out", func() bool { return s.figure("aggregator_records_out_total") == 300 })
+	s.await("300 records are out", func() bool { return s.figure("aggregator_out_events_total") == 300 })
 	s.wantFigures(400, 300, 0, 0, 100)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -395,12 +395,12 @@ func TestTargetAwayThenEverythingArrives(t *testing.T) {
 	s.put("dc1", records("dc1", 1000)...)
 	s.gates["central"].set(true)
 	stop := s.run()
-	s.await("records are taken", func() bool { return s.figure("aggregator_in_flight") > 0 })
+	s.await("records are taken", func() bool { return s.figure("aggregator_in_flight_events") > 0 })
 	s.gates["central"].set(false)
 	s.take("central", "logs", 1000)
 	s.gates["central"].set(true) // once more, with a connection to break
 	s.put("dc1", records("dc1", 1000)...)
-	s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") == 2000 })
+	s.await("records are taken", func() bool { return s.figure("aggregator_in_events_total") == 2000 })
 	s.gates["central"].set(false)
 	s.take("central", "logs", 2000)
 	if err := stop(); err != nil {
@@ -427,7 +427,7 @@ func TestStopWithServersAway(t *testing.T) {
 				s.gates["central"].set(true)
 			}
 			stop := s.run()
-			s.await("records are taken", func() bool { return s.figure("aggregator_records_in_total") > 0 })
+			s.await("records are taken", func() bool { return s.figure("aggregator_in_events_total") > 0 })
 			for _, name := range away {
 				s.gates[name].set(true)
 			}
@@ -491,8 +491,8 @@ func TestPartitionWithoutLeaderHoldsUpNoOther(t *testing.T) {
 	withheld := s.clusters["central"].Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "logs", Partitions: []int32{1}, Err: kerr.NotLeaderForPartition, Count: -1})
 	s.put("dc1", records("dc1", 16_000)...) // of which 4000 cannot go out, which is more than the buffer takes
 	stop := s.run()
-	s.await("three of four partitions are out", func() bool { return s.figure("aggregator_records_out_total") == 12_000 })
-	if got := s.figure("aggregator_in_flight"); got == 0 || withheld.Hits() == 0 {
+	s.await("three of four partitions are out", func() bool { return s.figure("aggregator_out_events_total") == 12_000 })
+	if got := s.figure("aggregator_in_flight_events"); got == 0 || withheld.Hits() == 0 {
 		t.Errorf("nothing was withheld: %v in flight, %d refusals", got, withheld.Hits())
 	}
 	if err := stop(); err != nil {
@@ -549,7 +549,7 @@ func TestRefusedRecordIsDeadLettered(t *testing.T) {
 			stop := s.run()
 			got := s.take("central", "logs", 100)
 			letters := s.take("central", "sluice-dead", len(wantParts))
-			s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight") == 0 })
+			s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight_events") == 0 })
 			if err := stop(); err != nil {
 				t.Fatal(err)
 			}
@@ -582,9 +582,9 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 	rs := records("dc1", 40)
 	s.put("dc1", append(rs, big)...)
 	stop := s.run()
-	s.await("the partition is held", func() bool { return s.figure("aggregator_records_held") == 1 })
+	s.await("the partition is held", func() bool { return s.figure("aggregator_held_events") == 1 })
 	s.put("dc1", records("dc1", 40)...)
-	s.await("the others go on", func() bool { return s.figure("aggregator_records_out_total") == 70 })
+	s.await("the others go on", func() bool { return s.figure("aggregator_out_events_total") == 70 })
 	s.wantFigures(71, 70, 0, 0, 1)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -604,7 +604,7 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 	stop = s.run()
 	s.take("central", "logs", 80)
 	values, _ := lettersOf(t, s.take("central", "sluice-dead", 4))
-	s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight") == 0 })
+	s.await("the partition is finished", func() bool { return s.figure("aggregator_in_flight_events") == 0 })
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -699,13 +699,13 @@ func BenchmarkRelay(b *testing.B) {
 	b.SetBytes(size)
 	b.ReportAllocs()
 	stop := s.run()
-	s.await("the first records are out", func() bool { return s.figure("aggregator_records_out_total") > 0 })
+	s.await("the first records are out", func() bool { return s.figure("aggregator_out_events_total") > 0 })
 	b.ResetTimer()
-	from := s.figure("aggregator_records_out_total")
+	from := s.figure("aggregator_out_events_total")
 	var n float64
 	for n < float64(b.N) {
 		time.Sleep(time.Millisecond)
-		n = s.figure("aggregator_records_out_total") - from
+		n = s.figure("aggregator_out_events_total") - from
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/n, "ns/record")

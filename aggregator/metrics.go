@@ -2,19 +2,19 @@ package aggregator
 
 import "github.com/sluicelog/sluice/internal/metrics"
 
-// At rest in = out + dead + returned + in flight, by records.
+// At rest in = out + dead + returned + in flight. An event is a record, whatever it holds.
 var (
-	recordsIn       = metrics.NewCounter("aggregator_records_in", "records", "Taken from a source partition to be relayed", "source", "topic")
-	recordsOut      = metrics.NewCounter("aggregator_records_out", "records", "Acknowledged by all in-sync replicas of the target", "source", "topic")
-	bytesOut        = metrics.NewCounter("aggregator_bytes_out", "bytes", "Keys and values of the records that the target acknowledged", "source", "topic")
-	recordsDead     = metrics.NewCounter("aggregator_records_dead", "records", "Refused by the target for ever, and now in the dead-letter topic", "source", "topic")
-	recordsReturned = metrics.NewCounter("aggregator_records_returned", "records", "Taken, then given back unsent because their partition moved or the role stopped: they come again", "source", "topic")
-	inFlight        = metrics.NewGauge("aggregator_in_flight", "records", "Taken and not yet out, dead or returned")
-	recordsHeld     = metrics.NewGauge("aggregator_records_held", "records", "Refused by the target and by the dead-letter topic too: each holds its partition", "source", "topic")
-	relaySeconds    = metrics.NewHistogram("aggregator_seconds", "seconds", "From a record's timestamp to its acknowledgement by the target, once a run of records", "source")
+	inEvents       = metrics.NewCounter("aggregator_in_events", "events", "Taken from a source partition to be relayed", "source", "topic")
+	outEvents      = metrics.NewCounter("aggregator_out_events", "events", "Acknowledged by all in-sync replicas of the target", "source", "topic")
+	outBytes       = metrics.NewCounter("aggregator_out_bytes", "bytes", "Keys and values of the events that the target acknowledged", "source", "topic")
+	deadEvents     = metrics.NewCounter("aggregator_dead_events", "events", "Refused by the target for ever, and now in the dead-letter topic", "source", "topic")
+	returnedEvents = metrics.NewCounter("aggregator_returned_events", "events", "Taken, then given back unsent because their partition moved or the role stopped: they come again", "source", "topic")
+	inFlight       = metrics.NewGauge("aggregator_in_flight_events", "events", "Taken and not yet out, dead or returned")
+	heldEvents     = metrics.NewGauge("aggregator_held_events", "events", "Refused by the target and by the dead-letter topic too: each holds its partition", "source", "topic")
+	relaySeconds   = metrics.NewHistogram("aggregator_relay_seconds", "seconds", "From an event's timestamp to its acknowledgement by the target, once a run of events", "source")
 )
 
 var (
-	_ = metrics.NewBalance(recordsIn, inFlight, recordsOut, recordsDead, recordsReturned)
-	_ = metrics.NewLosses(recordsDead)
+	_ = metrics.NewBalance(inEvents, inFlight, outEvents, deadEvents, returnedEvents)
+	_ = metrics.NewLosses(deadEvents)
 )

@@ -32,12 +32,10 @@ func (r *relay) status() any {
 	for _, s := range r.sources {
 		st.Sources = append(st.Sources, source{s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, string(s.label[0].Value), s.group.Status()})
 	}
-	r.dead.mu.Lock()
-	defer r.dead.mu.Unlock()
-	st.Dead = len(r.dead.queue)
-	for _, l := range r.dead.held {
-		c := l.flow.claim
-		st.Held = append(st.Held, held{l.flow.source.cfg.Kafka, c.Topic(), c.Partition(), l.offset, l.reason.Error()})
+	waiting, refused := r.dead.Waiting()
+	st.Dead = waiting
+	for _, l := range refused {
+		st.Held = append(st.Held, held{l.Cluster, l.Topic, l.Partition, l.Record.Offset, l.Error})
 	}
 	return st
 }

@@ -35,7 +35,8 @@ type Record struct {
 	Time       time.Time // create time, millisecond precision on the wire
 
 	// Set on records that were fetched.
-	Offset int64
+	Offset   int64
+	Appended bool // Time was set by the broker (log append time), not by the producer
 }
 
 // Tag is what a stage wants back when a record of its own is acknowledged: which

@@ -33,7 +33,7 @@ func (s *site) addUp(t *testing.T, lines int) {
 	want := float64(lines)
 	// A member that the machine held up for longer than its session reads again what it had.
 	relayed := func() float64 {
-		return sum("aggregator", "records_out") + sum("aggregator", "records_dead") + sum("aggregator", "records_returned")
+		return sum("aggregator", "out_events") + sum("aggregator", "dead_events") + sum("aggregator", "returned_events")
 	}
 	settled := func() float64 {
 		return sum("indexer", "events_indexed") + sum("indexer", "events_duplicate") + sum("indexer", "events_dead") + sum("indexer", "events_returned")
@@ -44,11 +44,11 @@ func (s *site) addUp(t *testing.T, lines int) {
 			return false, err
 		}
 		counters = totals.Counters
-		return sum("indexer", "events_indexed") >= want && settled() == sum("indexer", "events_read") && relayed() == sum("aggregator", "records_in"), counters
+		return sum("indexer", "events_indexed") >= want && settled() == sum("indexer", "events_read") && relayed() == sum("aggregator", "in_events"), counters
 	})
 	f("shipper made", sum("shipper", "events_made"), want)
 	f("shipper acknowledged", sum("shipper", "events_acknowledged"), want)
-	f("aggregator out + dead + returned", relayed(), max(want, sum("aggregator", "records_in")))
+	f("aggregator out + dead + returned", relayed(), max(want, sum("aggregator", "in_events")))
 	f("indexer indexed + duplicate + dead + returned", settled(), max(want, sum("indexer", "events_read")))
 	f("indexer indexed", sum("indexer", "events_indexed"), want)
 }
