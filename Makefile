@@ -1,4 +1,4 @@
-# make help lists the targets. The load test is a module of its own in loadtest/.
+# make help lists the targets. loadtest/ and test/outside/ are modules of their own.
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -36,18 +36,17 @@ lint: ## gofmt, go.mod, go vet, staticcheck
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt -w these:"; echo "$$files"; exit 1; fi
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
-	$(GO) vet -tags e2e,page ./...
+	$(GO) vet -tags e2e ./...
 	$(GO) run $(STATICCHECK) ./...
-	cd loadtest && $(GO) mod tidy -diff
-	cd loadtest && $(GO) vet ./...
-	cd loadtest && $(GO) run $(STATICCHECK) ./...
+	for module in loadtest test/outside; do \
+		(cd $$module && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...) || exit 1; done
 
 e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
 	$(GO) test -tags e2e -count=1 -timeout 40m -p 1 ./test/...
 	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -run '^TestReal' ./internal/kafka ./indexer
 
 page: ## the search page in headless Chromium (Debian: chromium)
-	$(GO) test -tags page -count=1 -run '^TestPage' ./internal/embedded
+	cd test/outside && $(GO) test -count=1 -run '^TestPage' ./...
 
 loadtest: build ## measure every stage and break it in all ways, on real servers
 	./bin/loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/loadtest/run

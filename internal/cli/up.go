@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/indexer"
 	"github.com/sluicelog/sluice/internal/embedded"
+	"github.com/sluicelog/sluice/internal/page"
 	"github.com/sluicelog/sluice/shipper"
 )
 
@@ -71,7 +73,7 @@ func (u *up) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := embedded.StartStore(embedded.StoreOptions{Dir: filepath.Join(u.dir, "store"), Listen: u.listen, Log: log})
+	store, err := embedded.StartStore(embedded.StoreOptions{Dir: filepath.Join(u.dir, "store"), Listen: u.listen, Page: http.HandlerFunc(page.Serve), Log: log})
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,12 @@ type StoreOptions struct {
 	Listen   string        // host:port; empty: a free port of 127.0.0.1
 	Keep     time.Duration // an index that nothing was written to for so long is removed; 0: 7 days
 	MaxBytes int64         // on disk; above it indices are removed, the one written to longest ago first, never the last one; 0: 2 GiB
+	Page     http.Handler  // what browsers get at / and everybody at /_page; nil: nothing
 	Log      *slog.Logger  // nil: slog.Default()
 }
 
 // Store is a running store. It answers the part of the Elasticsearch 8 API that bulk
-// indexing, searching logs and installing templates need, and serves a search page to
-// browsers. Its methods may be called from any goroutine.
+// indexing, searching logs and installing templates need. Its methods may be called from any goroutine.
 //
 // A bulk item is acknowledged when it is on disk, and can be searched from then on.
 type Store struct {
@@ -183,7 +183,9 @@ func (s *Store) Handler() http.Handler {
 		handle(m, "/", noHandler, "")
 	}
 	handle(system, "/{$}", s.root, "GET")
-	handle(system, "/_page", s.page, "GET")
+	if s.o.Page != nil {
+		system.Handle("GET /_page", s.o.Page)
+	}
 	handle(system, "/_cluster/health", s.health, "GET")
 	handle(system, "/_cat/indices", s.catIndices, "GET")
 	for _, kind := range []string{indexTemplate, componentTemplate} {
@@ -227,8 +229,9 @@ func (s *Store) guard(next http.Handler) http.Handler {
 }
 
 func (s *Store) root(w http.ResponseWriter, r *http.Request) error {
-	if strings.Contains(r.Header.Get("Accept"), "text/html") {
-		return s.page(w, r)
+	if s.o.Page != nil && strings.Contains(r.Header.Get("Accept"), "text/html") {
+		s.o.Page.ServeHTTP(w, r)
+		return nil
 	}
 	answer(w, http.StatusOK, map[string]any{
 		"name":         "sluice",

@@ -1,10 +1,10 @@
-//go:build page
-
-package embedded
+package outside
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -14,7 +14,50 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/sluicelog/sluice/internal/embedded"
+	"github.com/sluicelog/sluice/internal/page"
 )
+
+// startStore is the store of sluice up with its page.
+func startStore(t *testing.T) *embedded.Store {
+	t.Helper()
+	s, err := embedded.StartStore(embedded.StoreOptions{Dir: t.TempDir(), Page: http.HandlerFunc(page.Serve)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// event is a line as the indexer writes it.
+func event(i int, at time.Time) string {
+	levels := []string{"info", "info", "info", "debug", "warn", "error"}
+	return fmt.Sprintf(`{"@timestamp":%q,"message":"INFO [exec-%d] OrderController - order %d of customer %d accepted","log":{"offset":%d,"level":%q},"container":{"name":"order-%d"},"host":{"name":"node-%02d"},"labels":{"dc":"eu1"}}`,
+		at.Format(time.RFC3339Nano), i%50, i, i%977, i*311, levels[i%len(levels)], i%20, i%16)
+}
+
+// fill stores documents; ids begin with prefix.
+func fill(t *testing.T, s *embedded.Store, prefix string, docs ...string) {
+	t.Helper()
+	var b strings.Builder
+	for i, d := range docs {
+		fmt.Fprintf(&b, `{"create":{"_index":"logs-%s","_id":"%[1]s%d"}}`+"\n%s\n", prefix, i, d)
+	}
+	resp, err := http.Post(s.URL()+"/_bulk", "application/x-ndjson", strings.NewReader(b.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var a struct{ Errors bool }
+	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil || resp.StatusCode != 200 || a.Errors {
+		t.Fatalf("bulk: %s, errors %v, %v", resp.Status, a.Errors, err)
+	}
+}
 
 // tab is a page in a headless Chromium of 1280x800 with a fresh profile.
 type tab struct {
@@ -98,7 +141,7 @@ func (p *tab) shoot(suffix string) {
 // TestPage: an analyst opens the page, sees the histogram, searches, opens a line, narrows
 // by a value and by time, follows new lines; markup in a line stays text.
 func TestPage(t *testing.T) {
-	s := startTestStore(t, StoreOptions{})
+	s := startStore(t)
 	now := time.Now().UTC()
 	var docs []string
 	for i := range 600 {
@@ -106,7 +149,7 @@ func TestPage(t *testing.T) {
 	}
 	const markup = `<img src=x onerror="document.title='owned'"><b>markup</b>`
 	docs = append(docs, fmt.Sprintf(`{"@timestamp":%q,"message":%q,"log":{"level":"error"},"container":{"name":"<i>evil</i>"},"host":{"name":"node-99"}}`, now.Format(time.RFC3339Nano), markup))
-	fill(t, s, docs...)
+	fill(t, s, "1", docs...)
 
 	p := browse(t, s.URL())
 	p.found("601 lines")
@@ -156,10 +199,7 @@ func TestPage(t *testing.T) {
 	p.found("601 lines")
 	p.do(chromedp.KeyEvent("l"))
 	p.until(`state.live && $("live").getAttribute("aria-pressed") === "true"`)
-	status, a := bulk(t, s, fmt.Sprintf("{\"create\":{\"_index\":\"logs-2\",\"_id\":\"new\"}}\n{\"@timestamp\":%q,\"message\":\"a line that just arrived\",\"log\":{\"level\":\"warn\"}}\n", now.Add(-10*time.Minute).Format(time.RFC3339Nano)))
-	if status != 200 || a.Errors {
-		t.Fatal(a)
-	}
+	fill(t, s, "2", fmt.Sprintf(`{"@timestamp":%q,"message":"a line that just arrived","log":{"level":"warn"}}`, now.Add(-10*time.Minute).Format(time.RFC3339Nano)))
 	p.until(`document.querySelector("#rows tr.row .msg").textContent === "a line that just arrived"`)
 	p.until(`$("docs").textContent === "602"`)
 	p.shoot("-live")
@@ -167,10 +207,10 @@ func TestPage(t *testing.T) {
 
 // TestPageEmptyStore: who opens the page first is told what to do, and sees the first line by itself.
 func TestPageEmptyStore(t *testing.T) {
-	s := startTestStore(t, StoreOptions{})
+	s := startStore(t)
 	p := browse(t, s.URL()+"/_page")
 	p.until(`$("empty").innerText.includes("docker run")`)
 	p.shoot("-first")
-	fill(t, s, event(1, time.Now()))
+	fill(t, s, "1", event(1, time.Now()))
 	p.until(`document.querySelectorAll("tr.row").length === 1`)
 }
