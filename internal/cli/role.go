@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
@@ -81,19 +82,24 @@ func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages
 		statsd.Flush()
 	}()
 
-	group, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, len(stages)) // one of each stage
 	for i, s := range stages {
 		log := log.With("role", s.role)
 		log.Info("started", "version", version, "host", cfg.Host, "dc", cfg.DC, "admin", server.Addr())
-		group.Go(func() error {
+		go func() {
 			err := s.run(ctx, cfg, log, regs[i], states[i])
 			if err == nil {
 				log.Info("stopped")
 			} else if !strings.HasPrefix(err.Error(), s.role) { // as keys do, shipper.kafka
 				err = fmt.Errorf("%s: %w", s.role, err)
 			}
-			return err
-		})
+			if err != nil {
+				stop() // the others drain
+			}
+			ended <- err
+		}()
 	}
 	release := context.AfterFunc(ctx, func() {
 		for _, st := range states {
@@ -101,24 +107,26 @@ func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages
 		}
 	})
 	defer release()
-	return wait(ctx, group, cfg.ShutdownTimeout.D()+overdue)
+	return wait(ctx, ended, cfg.ShutdownTimeout.D()+overdue)
 }
 
-// wait is group.Wait, given up at a time after ctx has ended.
-func wait(ctx context.Context, group *errgroup.Group, after time.Duration) error {
-	done := make(chan error, 1)
-	go func() { done <- group.Wait() }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
+// wait returns the first error of the stages once all have ended, or an error as well at a
+// time after ctx has ended.
+func wait(ctx context.Context, ended <-chan error, after time.Duration) (failed error) {
+	var late <-chan time.Time
+	stopped := ctx.Done()
+	for n := cap(ended); n > 0; {
+		select {
+		case err := <-ended:
+			failed = cmp.Or(failed, err)
+			n--
+		case <-stopped:
+			stopped, late = nil, time.After(after)
+		case <-late:
+			return errors.Join(failed, fmt.Errorf("not drained %v after the signal; what was not acknowledged is sent again at the next start", after))
+		}
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(after):
-		return fmt.Errorf("not drained %v after the signal; what was not acknowledged is sent again at the next start", after)
-	}
+	return failed
 }
 
 // newLog is the logger that cfg asks for.

@@ -1,23 +1,27 @@
-package parse
+package outside
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/tidwall/gjson"
 	"github.com/valyala/fastjson"
 
-	"github.com/sluicelog/sluice/indexer/internal/samples"
 	"github.com/sluicelog/sluice/internal/jsontext"
 )
 
 // BenchmarkJSONReaders is why the reader is our own: it must validate, find doubled
 // keys, and give each member's bytes as written (1.0 stays 1.0), without memory.
 func BenchmarkJSONReaders(b *testing.B) {
-	for _, l := range samples.Lines {
-		if !strings.HasPrefix(l.Name, "json") {
-			continue
-		}
+	many := `{"time":"2026-11-21T08:57:47.123Z","level":"INFO","msg":"m"`
+	for i := range 60 {
+		many += fmt.Sprintf(`,"member_%d":"value %d"`, i, i)
+	}
+	for _, l := range []struct{ Name, Line string }{
+		{"json", `{"time":"2026-11-21T08:57:47.123Z","level":"INFO","logger":"c.q.o.OrderService","thread":"exec-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","order":7919,"user":{"id":17,"city":"上海"},"tags":["a","b"],"msg":"` + strings.Repeat("taken ", 120) + `"}`},
+		{"json many members", many + "}"},
+	} {
 		text := []byte(l.Line)
 		run := func(name string, f func() bool) {
 			b.Run(l.Name+"/"+name, func(b *testing.B) {
