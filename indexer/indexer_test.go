@@ -22,7 +22,9 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/deadletter"
 	"github.com/sluicelog/sluice/internal/estest"
+	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
 )
@@ -226,8 +228,27 @@ func (w *world) letters() []*kgo.Record {
 	return out
 }
 
-func headerOf(r *kgo.Record, key string) string {
+// letterOf reads a letter that is one record.
+func (w *world) letterOf(r *kgo.Record) *deadletter.Letter {
+	w.t.Helper()
+	l, err := deadletter.NewReader(testDead, 1<<20).Read(r.Partition, recordOf(r))
+	if err != nil || l == nil {
+		w.t.Fatalf("dead letter %v: %v", l, err)
+	}
+	return l
+}
+
+func recordOf(r *kgo.Record) *kafka.Record {
+	out := &kafka.Record{Key: r.Key, Value: r.Value, Time: r.Timestamp, Offset: r.Offset}
 	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, kafka.Header{Key: []byte(h.Key), Value: h.Value})
+	}
+	return out
+}
+
+// headerOf is the last header of this name: a letter's follow the record's.
+func headerOf(r *kgo.Record, key string) string {
+	for _, h := range slices.Backward(r.Headers) {
 		if h.Key == key {
 			return string(h.Value)
 		}
@@ -266,8 +287,9 @@ func (w *world) allSettled(r *running, wantDead func(n int) bool) {
 			w.t.Fatalf("dead letter %s", l.Value)
 		}
 		deadLetters[w.sent[string(h.ID)]]++
-		if headerOf(l, deadReason) == "" || headerOf(l, deadTopic) != testTopic || string(l.Key) != "source" || headerOf(l, schemas.HeaderDC) != "dc1" ||
-			headerOf(l, deadOutput) != "online" || headerOf(l, deadIndex) != "sluice-2026.11.21" || headerOf(l, deadID) != string(h.ID) {
+		d := w.letterOf(l)
+		if d.Reason == "" || d.Topic != testTopic || string(l.Key) != "source" || headerOf(l, schemas.HeaderDC) != "dc1" ||
+			d.Output != "online" || d.Target != "sluice-2026.11.21" || d.ID != string(h.ID) || d.Cluster != w.cfg.Indexer.Kafka || d.Role != "indexer" {
 			w.t.Fatalf("dead letter with headers %v, key %s", l.Headers, l.Key)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicelog/sluice/indexer/internal/samples"
 	"github.com/sluicelog/sluice/indexer/output/elastic"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/deadletter"
 	"github.com/sluicelog/sluice/internal/estest"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
@@ -301,7 +302,8 @@ func TestDeadLetterInParts(t *testing.T) {
 		fmt.Fprintf(&text, "%x,", uint32(i)*2654435761)
 	}
 	value := []byte(`{"message":"` + text.String() + `"}`)
-	w.put(&kgo.Record{Topic: testTopic, Key: []byte("k"), Value: value, Headers: []kgo.RecordHeader{{Key: "dead.reason", Value: []byte("of before")}, {Key: "own", Value: []byte("h")}}})
+	sent := time.UnixMilli(1_763_715_467_123)
+	w.put(&kgo.Record{Topic: testTopic, Timestamp: sent, Key: []byte("k"), Value: value, Headers: []kgo.RecordHeader{{Key: "dead.reason", Value: []byte("of before")}, {Key: "own", Value: []byte("h")}}})
 	w.k.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.k.KeepControl()
 		p := req.(*kmsg.ProduceRequest)
@@ -336,15 +338,31 @@ func TestDeadLetterInParts(t *testing.T) {
 	got := make([]byte, len(value))
 	covered := 0
 	letters := w.letters()
+	reader := deadletter.NewReader(testDead, 1<<20)
+	var joined *deadletter.Letter
 	for _, l := range letters {
 		var from, to, whole int
-		if _, err := fmt.Sscanf(headerOf(l, deadPart), "%d-%d/%d", &from, &to, &whole); err != nil || whole != len(value) || to-from != len(l.Value) {
-			t.Fatalf("part %q of %d bytes", headerOf(l, deadPart), len(l.Value))
+		if _, err := fmt.Sscanf(headerOf(l, "dead.part"), "%d-%d/%d", &from, &to, &whole); err != nil || whole != len(value) || to-from != len(l.Value) {
+			t.Fatalf("part %q of %d bytes", headerOf(l, "dead.part"), len(l.Value))
 		}
 		covered += copy(got[from:to], l.Value)
-		if string(l.Key) != "k" || headerOf(l, "own") != "h" || headerOf(l, deadReason) != "document_parsing_exception: no" || headerOf(l, deadStatus) != "400" {
+		if string(l.Key) != "k" || headerOf(l, "own") != "h" || headerOf(l, "dead.error") != "document_parsing_exception: no" || headerOf(l, "dead.status") != "400" {
 			t.Errorf("key %s, headers %v", l.Key, l.Headers)
 		}
+		var err error
+		if joined, err = reader.Read(l.Partition, recordOf(l)); err != nil {
+			t.Error(err)
+		}
+	}
+	if joined == nil || !bytes.Equal(joined.Record.Value, value) || !joined.Record.Time.Equal(sent) || len(joined.Record.Headers) != 2 ||
+		string(joined.Record.Headers[0].Key) != "dead.reason" || string(joined.Record.Headers[0].Value) != "of before" {
+		t.Fatalf("joined: %+v", joined)
+	}
+	// Indexed from its letter, the event has the id that it died with.
+	out := newBareOutput(t, t.Context(), w.cfg.Indexer.Outputs[0])
+	_, id := action(out.newPartition(&bareMarker{}, "").encoder.Append(nil, &joined.Record, joined.Topic, joined.Partition))
+	if want := "logs-0-0-"; id == "" || id != joined.ID || !strings.HasPrefix(id, want) {
+		t.Errorf("replayed, its id is %q, and it died with %q, want both to be %s...", id, joined.ID, want)
 	}
 	if len(letters) < 4 || covered != len(value) || !bytes.Equal(got, value) {
 		t.Errorf("%d letters with %d of %d bytes", len(letters), covered, len(value))
