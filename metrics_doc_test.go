@@ -3,6 +3,8 @@ package main
 import (
 	"flag"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/sluicelog/sluice/internal/metrics"
@@ -32,5 +34,24 @@ func TestMetricsNamesAreUnique(t *testing.T) {
 			t.Errorf("metric %s is declared twice", d.Name)
 		}
 		seen[d.Name] = true
+	}
+}
+
+// The page lists what a metric was called before: no such name is left, each new one is
+// there.
+func TestRenamedMetricsHaveOneName(t *testing.T) {
+	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| `(\\w+)` \\|$")
+	page := metrics.Reference()
+	rows, tables := row.FindAllStringSubmatch(page, -1), row.ReplaceAllString(page, "")
+	if len(rows) == 0 {
+		t.Fatal("no table of renamed metrics")
+	}
+	for _, r := range rows {
+		if strings.Contains(tables, "`"+r[1]+"`") {
+			t.Errorf("%s is still there", r[1])
+		}
+		if !strings.Contains(tables, "`"+r[2]+"`") {
+			t.Errorf("%s, which was %s, is not there", r[2], r[1])
+		}
 	}
 }

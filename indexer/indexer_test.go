@@ -327,8 +327,8 @@ func (r *running) figure(name string) (sum float64) {
 // balance checks that the counters add up.
 func (r *running) balance() {
 	r.w.t.Helper()
-	read, indexed, duplicate := r.figure("indexer_events_read_total"), r.figure("indexer_events_indexed_total"), r.figure("indexer_events_duplicate_total")
-	dead, returned, flight := r.figure("indexer_events_dead_total"), r.figure("indexer_events_returned_total"), r.figure("indexer_events_in_flight")
+	read, indexed, duplicate := r.figure("indexer_read_events_total"), r.figure("indexer_indexed_events_total"), r.figure("indexer_duplicate_events_total")
+	dead, returned, flight := r.figure("indexer_dead_events_total"), r.figure("indexer_returned_events_total"), r.figure("indexer_in_flight_events")
 	if read != indexed+duplicate+dead+returned+flight {
 		r.w.t.Errorf("read %v != indexed %v + duplicate %v + dead %v + returned %v + in flight %v", read, indexed, duplicate, dead, returned, flight)
 	}

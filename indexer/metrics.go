@@ -11,27 +11,27 @@ import (
 
 // Of every output: read = indexed + duplicate + dead + returned + in flight.
 var (
-	eventsRead      = metrics.NewCounter("indexer_events_read", "events", "Records taken from Kafka", "output")
-	eventsIndexed   = metrics.NewCounter("indexer_events_indexed", "events", "Documents stored", "output")
-	eventsDuplicate = metrics.NewCounter("indexer_events_duplicate", "events", "Documents that were stored before, by the same id", "output")
-	eventsDead      = metrics.NewCounter("indexer_events_dead", "events", "Events stored in the dead-letter topic", "output", "reason")
-	eventsReturned  = metrics.NewCounter("indexer_events_returned", "events", "Events given back unfinished, with their partition: they are read again", "output")
-	eventsInFlight  = metrics.NewGauge("indexer_events_in_flight", "events", "Events taken and not finished", "output")
-	eventsRetried   = metrics.NewCounter("indexer_events_retried", "events", "Documents sent once more", "output")
-	eventsMalformed = metrics.NewCounter("indexer_events_malformed", "events", "Events that were not what the topic's codec says, indexed as text with a tag", "output")
-	messagesParsed  = metrics.NewCounter("indexer_messages_parsed", "events", "Messages by the form they were found to have", "output", "form")
-	timesDoubted    = metrics.NewCounter("indexer_times_doubted", "events", "Times in lines that are too far from the time of reading to be believed", "output")
+	readEvents      = metrics.NewCounter("indexer_read_events", "events", "Events taken from Kafka", "output")
+	indexedEvents   = metrics.NewCounter("indexer_indexed_events", "events", "Events stored", "output")
+	duplicateEvents = metrics.NewCounter("indexer_duplicate_events", "events", "Events that were stored before, by the same id", "output")
+	deadEvents      = metrics.NewCounter("indexer_dead_events", "events", "Events stored in the dead-letter topic", "output", "reason")
+	returnedEvents  = metrics.NewCounter("indexer_returned_events", "events", "Events given back unfinished, with their partition: they are read again", "output")
+	inFlightEvents  = metrics.NewGauge("indexer_in_flight_events", "events", "Events taken and not finished", "output")
+	retriedEvents   = metrics.NewCounter("indexer_retried_events", "events", "Events sent once more", "output")
+	malformedEvents = metrics.NewCounter("indexer_malformed_events", "events", "Events that were not what the topic's codec says, indexed as text with a tag", "output")
+	parsedEvents    = metrics.NewCounter("indexer_parsed_events", "events", "Events by the format of their message", "output", "format")
+	doubtedTimes    = metrics.NewCounter("indexer_doubted_times", "times", "Times in lines that are too far from the time of reading to be believed", "output")
 	bulkRequests    = metrics.NewCounter("indexer_bulk_requests", "requests", "Bulk requests by status; 0: no answer", "output", "status")
 	bulkSeconds     = metrics.NewHistogram("indexer_bulk_seconds", "seconds", "Time of a bulk request", "output")
 	bulkBytes       = metrics.NewCounter("indexer_bulk_bytes", "bytes", "Bytes of bulk bodies before compression", "output")
 	bulkSent        = metrics.NewCounter("indexer_bulk_sent_bytes", "bytes", "Bytes of bulk bodies as sent", "output")
-	bulkConcurrency = metrics.NewGauge("indexer_bulk_concurrency", "requests", "Requests allowed under way", "output")
-	bulkSplits      = metrics.NewCounter("indexer_bulk_splits", "requests", "Bulk requests sent again in halves", "output")
+	bulkAllowed     = metrics.NewGauge("indexer_bulk_allowed_requests", "requests", "Requests allowed under way", "output")
+	bulkSplits      = metrics.NewCounter("indexer_bulk_split_requests", "requests", "Bulk requests sent again in halves", "output")
 )
 
 var (
-	_ = metrics.NewBalance(eventsRead, eventsInFlight, eventsIndexed, eventsDuplicate, eventsDead, eventsReturned)
-	_ = metrics.NewLosses(eventsDead)
+	_ = metrics.NewBalance(readEvents, inFlightEvents, indexedEvents, duplicateEvents, deadEvents, returnedEvents)
+	_ = metrics.NewLosses(deadEvents)
 )
 
 // figures are the live metrics of an output.
@@ -48,23 +48,23 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 	f := &figures{
 		reg: reg, name: output,
 		output: elastic.Figures{
-			Read: reg.Counter(eventsRead, output), Stored: reg.Counter(eventsIndexed, output), Duplicate: reg.Counter(eventsDuplicate, output),
-			Returned: reg.Counter(eventsReturned, output), Retried: reg.Counter(eventsRetried, output), InFlight: reg.Gauge(eventsInFlight, output),
+			Read: reg.Counter(readEvents, output), Stored: reg.Counter(indexedEvents, output), Duplicate: reg.Counter(duplicateEvents, output),
+			Returned: reg.Counter(returnedEvents, output), Retried: reg.Counter(retriedEvents, output), InFlight: reg.Gauge(inFlightEvents, output),
 			Requests: func(status int) metrics.Counter { return reg.Counter(bulkRequests, output, strconv.Itoa(status)) },
 			Seconds:  reg.Histogram(bulkSeconds, output), Bytes: reg.Counter(bulkBytes, output), Sent: reg.Counter(bulkSent, output),
-			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkConcurrency, output),
+			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkAllowed, output),
 		},
-		malformed: reg.Counter(eventsMalformed, output), doubted: reg.Counter(timesDoubted, output),
+		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),
 	}
 	for id, name := range parse.Names() {
-		f.parsed[id] = reg.Counter(messagesParsed, output, name)
+		f.parsed[id] = reg.Counter(parsedEvents, output, name)
 	}
 	return f
 }
 
 // dead is the counter of events stored in the dead-letter topic for a reason.
 func (f *figures) dead(reason string) metrics.Counter {
-	return f.reg.Counter(eventsDead, f.name, reason)
+	return f.reg.Counter(deadEvents, f.name, reason)
 }
 
 // encoded adds what an encoder has met.

@@ -56,7 +56,7 @@ func TestNothingIsDoubled(t *testing.T) {
 	w.allCommitted(map[int32]int64{0: 100, 1: 100})
 	r.stop()
 	w.allSettled(r, nil)
-	if dup := r.figure("indexer_events_duplicate_total"); dup != 200 {
+	if dup := r.figure("indexer_duplicate_events_total"); dup != 200 {
 		t.Errorf("%v duplicates counted, want 200", dup)
 	}
 }
@@ -210,7 +210,7 @@ func TestDeadLetterTopicAwayHoldsUpNoOther(t *testing.T) {
 		t.Errorf("committed %d, with the first event nowhere", got)
 	}
 	r.balance()
-	if got := r.figure("indexer_events_returned_total"); got != 20 {
+	if got := r.figure("indexer_returned_events_total"); got != 20 {
 		t.Errorf("%v events returned, want 20", got)
 	}
 }
@@ -249,7 +249,7 @@ func TestRebalanceLosesAndDoublesNothing(t *testing.T) {
 	b, c := w.start(), w.start()
 	w.until("all of them work", func() bool {
 		w.produce(5, all...)
-		return b.figure("indexer_events_read_total") > 0 && c.figure("indexer_events_read_total") > 0
+		return b.figure("indexer_read_events_total") > 0 && c.figure("indexer_read_events_total") > 0
 	})
 	b.stop()
 	w.produce(100, all...)
@@ -434,7 +434,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		s := out.output.Status()
 		return s.Free == 0 && s.Busy == o.Bulk.MaxConcurrency && s.Waiting == 1
 	})
-	taken := testFigure(t, out.figures.reg, "sluice_indexer_events_read_total") * float64(len(value))
+	taken := testFigure(t, out.figures.reg, "sluice_indexer_read_events_total") * float64(len(value))
 	if most := float64(4 * 256 << 10); taken > most {
 		t.Errorf("%v bytes were taken, the bound is %v", taken, most)
 	}

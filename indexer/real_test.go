@@ -87,7 +87,7 @@ func TestRealElasticsearch(t *testing.T) {
 			}
 		}
 	}
-	stored, doubled := testFigure(t, real.figures.reg, "sluice_indexer_events_indexed_total"), testFigure(t, real.figures.reg, "sluice_indexer_events_duplicate_total")
+	stored, doubled := testFigure(t, real.figures.reg, "sluice_indexer_indexed_events_total"), testFigure(t, real.figures.reg, "sluice_indexer_duplicate_events_total")
 	if int(stored) != len(records) || int(doubled) != len(records) {
 		t.Errorf("%v stored, %v doubled of %d", stored, doubled, len(records))
 	}

@@ -19,15 +19,6 @@ const (
 	tagNoSyslog = "_syslogparsefailure"
 )
 
-// codecs read the value of a record into an event, by the name that the configuration
-// has for them; the default is ecs.
-var codecs = map[string]func(e *Encoder, r *kafka.Record, ev *event){
-	"ecs":    (*Encoder).readECS,
-	"json":   (*Encoder).readJSON,
-	"plain":  (*Encoder).readPlain,
-	"syslog": (*Encoder).readSyslog,
-}
-
 // readECS reads an event of ours without a parser, and any other JSON with one.
 func (e *Encoder) readECS(r *kafka.Record, ev *event) {
 	if h, ok := schemas.ParseHead(r.Value); ok && isID(h.ID) && bytes.IndexByte(r.Value, '\n') < 0 && e.object.ReadRest(h.Rest) {

@@ -20,13 +20,12 @@ import (
 // document. It serves one goroutine, and allocates only for records larger than those
 // before and for names of indices it has not made yet.
 type Encoder struct {
-	read     func(e *Encoder, r *kafka.Record, ev *event) // the codec
-	original bool                                         // keep the line in event.original
+	codec    string
+	original bool // keep the line in event.original
 	zone     *time.Location
 	names    names
 	parser   *parse.Parser
 
-	event  event           // being read
 	object jsontext.Object // members of the event
 	inner  jsontext.Object // members of an object in it
 	clean  []byte          // the value, where it had to be changed to be read
@@ -40,7 +39,7 @@ type Encoder struct {
 type Options struct {
 	Pattern  *Pattern       // of the names of indices
 	Zone     *time.Location // of times that name none
-	Codec    string         // of the topic; empty: ecs
+	Codec    string         // of the topic: ecs, json, plain or syslog; empty: ecs
 	Original bool           // keep the line as read in event.original
 }
 
@@ -53,11 +52,7 @@ type Tally struct {
 
 // NewEncoder makes the encoder of a partition.
 func NewEncoder(o Options) *Encoder {
-	e := &Encoder{read: codecs[o.Codec], original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern}, parser: parse.New(o.Zone)}
-	if e.read == nil {
-		e.read = (*Encoder).readECS
-	}
-	return e
+	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern}, parser: parse.New(o.Zone)}
 }
 
 // At sets the time that documents are made at, event.ingested.
@@ -86,9 +81,18 @@ type event struct {
 
 // Append appends the lines of a record from a topic.
 func (e *Encoder) Append(dst []byte, r *kafka.Record, topic string, partition int32) []byte {
-	e.event = event{}
-	e.read(e, r, &e.event)
-	return e.write(dst, r, &e.event, topic, partition)
+	var ev event
+	switch e.codec { // no table of functions: the event would be allocated
+	case "json":
+		e.readJSON(r, &ev)
+	case "plain":
+		e.readPlain(r, &ev)
+	case "syslog":
+		e.readSyslog(r, &ev)
+	default:
+		e.readECS(r, &ev)
+	}
+	return e.write(dst, r, &ev, topic, partition)
 }
 
 // Shed lets go of what a record was made of, and of buffers above a size: there is an
@@ -99,7 +103,6 @@ func (e *Encoder) Shed(size int) {
 			*b = nil
 		}
 	}
-	e.event = event{}
 	e.object.Shed()
 	e.inner.Shed()
 	e.parser.Shed(size)

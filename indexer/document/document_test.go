@@ -29,11 +29,7 @@ func newEncoder(t testing.TB, index string) *Encoder {
 
 // encode is Append by a codec.
 func (e *Encoder) encode(codec string, r kafka.Record) []byte {
-	read := e.read
-	if e.read = codecs[codec]; e.read == nil {
-		e.read = (*Encoder).readECS
-	}
-	defer func() { e.read = read }()
+	e.codec = codec
 	return e.Append(nil, &r, "logs", 3)
 }
 

@@ -43,6 +43,10 @@ func Reference() string {
 	slices.Sort(packages)
 	var b strings.Builder
 	b.WriteString(referenceHead)
+	b.WriteString("\n## Renamed\n\n| until now | now |\n|---|---|\n")
+	for _, r := range renamed {
+		fmt.Fprintf(&b, "| `%s` | `%s` |\n", r[0], r[1])
+	}
 	for _, p := range packages {
 		fmt.Fprintf(&b, "\n## %s\n\n| Prometheus | statsd | type | unit | labels | meaning |\n|---|---|---|---|---|---|\n", p)
 		for _, d := range by[p] {

@@ -36,7 +36,7 @@ func (s *site) addUp(t *testing.T, lines int) {
 		return sum("aggregator", "out_events") + sum("aggregator", "dead_events") + sum("aggregator", "returned_events")
 	}
 	settled := func() float64 {
-		return sum("indexer", "events_indexed") + sum("indexer", "events_duplicate") + sum("indexer", "events_dead") + sum("indexer", "events_returned")
+		return sum("indexer", "indexed_events") + sum("indexer", "duplicate_events") + sum("indexer", "dead_events") + sum("indexer", "returned_events")
 	}
 	eventually(t, 30*time.Second, "statsd's flush of the last figures", func() (bool, any) {
 		totals, err := s.statsd.Totals()
@@ -44,11 +44,11 @@ func (s *site) addUp(t *testing.T, lines int) {
 			return false, err
 		}
 		counters = totals.Counters
-		return sum("indexer", "events_indexed") >= want && settled() == sum("indexer", "events_read") && relayed() == sum("aggregator", "in_events"), counters
+		return sum("indexer", "indexed_events") >= want && settled() == sum("indexer", "read_events") && relayed() == sum("aggregator", "in_events"), counters
 	})
 	f("shipper made", sum("shipper", "events_made"), want)
 	f("shipper acknowledged", sum("shipper", "events_acknowledged"), want)
 	f("aggregator out + dead + returned", relayed(), max(want, sum("aggregator", "in_events")))
-	f("indexer indexed + duplicate + dead + returned", settled(), max(want, sum("indexer", "events_read")))
-	f("indexer indexed", sum("indexer", "events_indexed"), want)
+	f("indexer indexed + duplicate + dead + returned", settled(), max(want, sum("indexer", "read_events")))
+	f("indexer indexed", sum("indexer", "indexed_events"), want)
 }
