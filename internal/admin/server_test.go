@@ -111,7 +111,9 @@ func TestStatusAccountsForEvents(t *testing.T) {
 	s := testServer(NewState("aggregator"), NewState("shipper"))
 	s.regs = []*metrics.Registry{reg, metrics.New("shipper", "web1")}
 	_, body := ask(s, "GET", "/status")
-	var got struct{ Roles []struct{ Account metrics.Account } }
+	var got struct {
+		Roles []struct{ Account metrics.Account }
+	}
 	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got.Roles) != 2 {
 		t.Fatalf("%v in %s", err, body)
 	}
