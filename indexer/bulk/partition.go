@@ -1,6 +1,10 @@
 package bulk
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/sluicelog/sluice/internal/wake"
+)
 
 // Marker is what is needed of a partition that was assigned; *kafka.Claim is one.
 type Marker interface {
@@ -15,14 +19,14 @@ type Marker interface {
 type Partition struct {
 	Marker
 
-	open atomic.Int64  // events taken and not finished
-	idle chan struct{} // cap 1: open came to 0
-	lost atomic.Bool   // it is another's now: what is refused is not sent again
+	open atomic.Int64 // events taken and not finished
+	idle wake.Signal  // open came to 0
+	lost atomic.Bool  // it is another's now: what is refused is not sent again
 }
 
 // NewPartition is one of which nothing was taken yet.
 func NewPartition(m Marker) *Partition {
-	return &Partition{Marker: m, idle: make(chan struct{}, 1)}
+	return &Partition{Marker: m, idle: wake.New()}
 }
 
 // Finish marks the records from one offset to another, exclusive, as finished.
@@ -34,10 +38,7 @@ func (p *Partition) Finish(from, to int64) {
 // Return gives up events without an outcome: their records are read again.
 func (p *Partition) Return(events int) {
 	if p.open.Add(-int64(events)) == 0 {
-		select {
-		case p.idle <- struct{}{}:
-		default:
-		}
+		p.idle.Raise()
 	}
 }
 

@@ -4,6 +4,7 @@
 package logonce
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -80,6 +81,11 @@ func (s *States[K]) OK(of K) (down time.Duration, ended bool) {
 	}
 	delete(s.failing, of)
 	return st.OK()
+}
+
+// Forget forgets those that are gone.
+func (s *States[K]) Forget(gone func(K) bool) {
+	maps.DeleteFunc(s.failing, func(of K, _ *State) bool { return gone(of) })
 }
 
 // Len is how many do not work.

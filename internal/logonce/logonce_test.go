@@ -62,6 +62,10 @@ func TestStatesAreApart(t *testing.T) {
 		if s.Failed("b", "x") || !s.Failed("a", "x") {
 			t.Error("they are not apart")
 		}
+		s.Forget(func(of string) bool { return of == "a" })
+		if s.Len() != 1 || s.Failed("b", "x") || !s.Failed("a", "x") {
+			t.Errorf("one is forgotten: %+v", s)
+		}
 	})
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // Watcher reports when a parked file grows and when names change in a directory. A
@@ -19,7 +21,7 @@ import (
 type Watcher struct {
 	fd    int
 	file  *os.File
-	Ready chan struct{} // cap 1: there are events to take
+	Ready wake.Signal // there are events to take
 
 	mu     sync.Mutex
 	events []Event
@@ -48,7 +50,7 @@ func New() (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start inotify: %w", err)
 	}
-	return &Watcher{fd: fd, file: os.NewFile(uintptr(fd), "inotify"), Ready: make(chan struct{}, 1)}, nil
+	return &Watcher{fd: fd, file: os.NewFile(uintptr(fd), "inotify"), Ready: wake.New()}, nil
 }
 
 // Arm watches an open file until it is next written to.
@@ -84,10 +86,7 @@ func (w *Watcher) Run() {
 			return
 		}
 		w.add(buf[:n])
-		select {
-		case w.Ready <- struct{}{}:
-		default:
-		}
+		w.Ready.Raise()
 		time.Sleep(watchPause)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/shipper/line"
 )
 
@@ -25,7 +26,7 @@ const (
 // cannot be split, waits and is sent again. The position of its file does not pass it.
 // It is owned by who makes events; what comes from Kafka comes through an inbox.
 type Refusals struct {
-	Ready chan struct{} // cap 1: there is something to Take
+	Ready wake.Signal // there is something to Take
 
 	log    *slog.Logger
 	m      *refusalMeters
@@ -45,7 +46,7 @@ type refusal struct {
 
 // NewRefusals logs when Kafka begins to refuse a source's events.
 func NewRefusals(log *slog.Logger, reg *metrics.Registry) *Refusals {
-	return &Refusals{Ready: make(chan struct{}, 1), log: log, m: newRefusalMeters(reg)}
+	return &Refusals{Ready: wake.New(), log: log, m: newRefusalMeters(reg)}
 }
 
 // add leaves what Kafka refused in the inbox.
@@ -55,10 +56,7 @@ func (r *Refusals) add(res *kafka.Result) {
 		r.inbox = append(r.inbox, refusal{rec: res.Records[i], tag: tag, err: res.Err})
 	}
 	r.mu.Unlock()
-	select {
-	case r.Ready <- struct{}{}:
-	default:
-	}
+	r.Ready.Raise()
 }
 
 // Take sorts what came since the last call.

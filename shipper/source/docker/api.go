@@ -13,6 +13,7 @@ import (
 	dockerapi "github.com/fsouza/go-dockerclient"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // api is what the daemon is asked for, through one client. Each request has a deadline.
@@ -60,9 +61,9 @@ func (a *api) root(ctx context.Context) (string, error) {
 	return info.DockerRootDir, err
 }
 
-// events hands over events until ctx ends or the connection breaks; connected gets one
-// once they begin.
-func (a *api) events(ctx context.Context, events chan<- *dockerapi.APIEvents, connected chan<- struct{}) error {
+// events hands over events until ctx ends or the connection breaks; connected is
+// raised once they begin.
+func (a *api) events(ctx context.Context, events chan<- *dockerapi.APIEvents, connected wake.Signal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	query := url.Values{"filters": {`{"type":["container"],"event":["start","restart","die","destroy","rename","update"]}`}}
@@ -76,10 +77,7 @@ func (a *api) events(ctx context.Context, events chan<- *dockerapi.APIEvents, co
 		return err
 	}
 	defer res.Body.Close()
-	select {
-	case connected <- struct{}{}:
-	default:
-	}
+	connected.Raise()
 	dec := json.NewDecoder(res.Body)
 	for {
 		e := &dockerapi.APIEvents{}

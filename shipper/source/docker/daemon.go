@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -18,7 +17,10 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/retry"
+	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
@@ -41,7 +43,7 @@ type Daemon struct {
 	queue   []string           // of those that wait; some of them are gone by now
 	jobs    chan string
 	answers chan answer
-	ill     map[string]string // last error of containers that cannot be inspected
+	ill     logonce.States[string] // containers that cannot be inspected
 
 	containers string          // directory of the containers, for us
 	unwatched  bool            // that it cannot be watched was logged
@@ -79,7 +81,7 @@ func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics
 	return &Daemon{
 		cfg: cfg, judge: judge{&cfg, apps}, log: log, reg: reg, health: health, api: a, seen: seen,
 		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
-		ill: map[string]string{}, warned: map[string]bool{},
+		warned: map[string]bool{},
 	}, nil
 }
 
@@ -87,7 +89,7 @@ func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics
 func (d *Daemon) Run(ctx context.Context, changes chan<- source.Change) {
 	d.out = changes
 	events := make(chan *dockerapi.APIEvents, eventsAhead)
-	connected := make(chan struct{}, 1)
+	connected := wake.New()
 	d.looking.Go(func() { d.stream(ctx, events, connected) })
 	for range inspectors {
 		d.looking.Go(func() { d.inspector(ctx) })
@@ -136,9 +138,9 @@ func (d *Daemon) Run(ctx context.Context, changes chan<- source.Change) {
 
 // stream receives events, connecting again for ever. It reads the stream itself: the
 // client's own listener, once its connection is reset, connects again without end.
-func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents, connected chan<- struct{}) {
-	pause := reconnectMin
-	for ctx.Err() == nil {
+func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents, connected wake.Signal) {
+	backoff := retry.Backoff{First: reconnectMin, Longest: reconnectMax}
+	for failed := 1; ctx.Err() == nil; failed++ {
 		since := time.Now()
 		err := d.api.events(ctx, events, connected)
 		if ctx.Err() != nil {
@@ -147,13 +149,9 @@ func (d *Daemon) stream(ctx context.Context, events chan<- *dockerapi.APIEvents,
 		d.failed("events")
 		d.down("events", err)
 		if time.Since(since) > time.Minute {
-			pause = reconnectMin
+			failed = 1
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, reconnectMax)
+		_ = retry.Wait(ctx, backoff.Pause(failed))
 	}
 }
 
@@ -230,7 +228,7 @@ func (d *Daemon) list(ctx context.Context) {
 			d.gone(ctx, id)
 		}
 	}
-	maps.DeleteFunc(d.ill, func(id, _ string) bool { return !there[id] })
+	d.ill.Forget(func(id string) bool { return !there[id] })
 }
 
 func running(state string) bool {
@@ -339,7 +337,7 @@ func (d *Daemon) gone(ctx context.Context, id string) {
 	delete(d.asking, id)
 	d.seen.Remove(id)
 	delete(d.known, id)
-	delete(d.ill, id)
+	d.ill.OK(id)
 	change := source.Change{What: source.Gone, Spec: named(id)}
 	if missed {
 		change.What = source.Missed

@@ -121,16 +121,14 @@ func (d *Daemon) inspect(ctx context.Context, id string) (*inspected, error) {
 // the container: the daemon may be well besides.
 func (d *Daemon) broken(id string, err error) {
 	d.failed("inspect")
-	if d.ill[id] != err.Error() {
-		d.ill[id] = err.Error()
+	if d.ill.Failed(id, err.Error()) {
 		d.log.Error("container cannot be inspected, each list tries again", "container", id, "error", err)
 	}
 }
 
 func (d *Daemon) mended(id string) {
-	if _, was := d.ill[id]; was {
-		delete(d.ill, id)
-		d.log.Info("container can be inspected again", "container", id)
+	if down, ended := d.ill.OK(id); ended {
+		d.log.Info("container can be inspected again", "container", id, "after", down)
 	}
 }
 

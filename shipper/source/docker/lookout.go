@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/inotify"
 	"github.com/sluicelog/sluice/shipper/source"
@@ -26,7 +27,7 @@ type lookout struct {
 	root  string // holds one directory a container
 	judge judge
 	log   *slog.Logger
-	ready chan struct{} // cap 1: there is something to take
+	ready wake.Signal   // there is something to take
 	pause time.Duration // until a root that was deleted is looked for again
 
 	watch     *inotify.Watcher
@@ -52,7 +53,7 @@ func newLookout(root string, j judge, log *slog.Logger) (*lookout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lookout{root: root, judge: j, log: log, ready: make(chan struct{}, 1), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
+	l := &lookout{root: root, judge: j, log: log, ready: wake.New(), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
 	if l.rootWatch, err = w.Dir(root, inotify.Comes); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("watch %s: %w", root, err)
@@ -110,10 +111,7 @@ func (l *lookout) give(opened []sighting) {
 	l.mu.Lock()
 	l.found = append(l.found, opened...)
 	l.mu.Unlock()
-	select {
-	case l.ready <- struct{}{}:
-	default:
-	}
+	l.ready.Raise()
 }
 
 // look opens the logs that events are of, or all.

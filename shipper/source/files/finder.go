@@ -13,6 +13,8 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/glob"
+	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/source"
 )
@@ -22,9 +24,9 @@ import (
 type Finder struct {
 	entries  []entry
 	interval time.Duration
-	ask      chan struct{} // cap 1
+	ask      wake.Signal
 	log      *slog.Logger
-	problems map[string]string // by glob, to log on change; owned by Run
+	failing  logonce.States[string] // by glob; owned by Run
 }
 
 // entry is an entry of shipper.files.
@@ -38,7 +40,7 @@ const scanPause = 100 * time.Millisecond // between two scans that were asked fo
 
 // New makes a Finder of shipper.files; an error names a glob that is none.
 func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Finder, error) {
-	s := &Finder{interval: interval, ask: make(chan struct{}, 1), log: log, problems: map[string]string{}}
+	s := &Finder{interval: interval, ask: wake.New(), log: log}
 	for i := range cfg {
 		e := entry{cfg: &cfg[i]}
 		var err error
@@ -55,10 +57,7 @@ func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Finder,
 
 // Look asks for a scan now.
 func (s *Finder) Look() {
-	select {
-	case s.ask <- struct{}{}:
-	default:
-	}
+	s.ask.Raise()
 }
 
 // Run scans until ctx ends.
@@ -150,14 +149,13 @@ func (e *entry) spec(path string, siblings []string) source.Spec {
 }
 
 func (s *Finder) trouble(pattern string, err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text != s.problems[pattern] && text != "" {
+	if err == nil {
+		if down, ended := s.failing.OK(pattern); ended {
+			s.log.Info("files can be looked for again", "glob", pattern, "after", down)
+		}
+	} else if s.failing.Failed(pattern, err.Error()) {
 		s.log.Error("cannot look for files", "glob", pattern, "error", err)
 	}
-	s.problems[pattern] = text
 }
 
 // ignoredName is of names that are never logs to be read: compressed ones.
