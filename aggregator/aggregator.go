@@ -153,12 +153,12 @@ func (r *relay) done(res *kafka.Result) {
 		case !ok:
 			r.dead.Done(&tags[i], res.Err)
 		case res.Err != nil:
-			r.bury(f, res.Records[i], tags[i].Pos, res.Topic, res.Err)
+			r.bury(f, res.Record, tags[i].Pos, res.Topic, res.Err)
 		default:
 			for j < len(tags) && tags[j].Owner == tags[i].Owner && tags[j].Pos == tags[j-1].Pos+1 {
 				j++
 			}
-			f.stored(res.Records[i:j], tags[i].Pos, tags[j-1].Pos+1)
+			f.stored(res.Sizes[i:j], res.First, tags[i].Pos, tags[j-1].Pos+1)
 		}
 	}
 }
@@ -341,14 +341,18 @@ func (f *flow) take(records []kafka.Record) {
 	f.bytes += bytes + int64(len(records))*overhead
 }
 
-// stored finishes the records of the offsets [from, to).
-func (f *flow) stored(records []kafka.Record, from, to int64) {
-	bytes := sizes(records)
+// stored finishes the records of the offsets [from, to), which are of these sizes and
+// were sent in a batch whose first one has a time.
+func (f *flow) stored(sizes []kafka.Size, first time.Time, from, to int64) {
+	var bytes int64
+	for _, s := range sizes {
+		bytes += int64(s.Key) + int64(s.Value)
+	}
 	f.claim.DoneAll(from, to)
-	f.out.Add(float64(len(records)))
+	f.out.Add(float64(len(sizes)))
 	f.outBytes.Add(float64(bytes))
-	f.seconds.Observe(time.Since(records[0].Time).Seconds())
-	f.finish(len(records), bytes, 0)
+	f.seconds.Observe(time.Since(first).Seconds())
+	f.finish(len(sizes), bytes, 0)
 }
 
 func (f *flow) giveBack(records []kafka.Record) {

@@ -121,7 +121,7 @@ func TestMemoryIsBoundedWhenKafkaRefusesEverything(t *testing.T) {
 	refuse := func() {
 		tl.cur.register()
 		for _, o := range tl.cur.out {
-			tl.sender.done(&kafka.Result{Err: kafka.ErrInvalidRecord, Tags: []kafka.Tag{o.tag}, Records: []kafka.Record{o.rec}})
+			tl.sender.done(&kafka.Result{Err: kafka.ErrInvalidRecord, Tags: []kafka.Tag{o.tag}, Record: o.rec})
 		}
 		tl.cur.reset()
 		tl.takeRefused()
@@ -153,7 +153,7 @@ func TestMemoryIsBoundedWhenKafkaRefusesEverything(t *testing.T) {
 		}
 		tl.cur.register()
 		for _, o := range tl.cur.out {
-			tl.sender.done(&kafka.Result{Tags: []kafka.Tag{o.tag}, Records: []kafka.Record{o.rec}})
+			tl.sender.done(&kafka.Result{Tags: []kafka.Tag{o.tag}, Record: o.rec})
 		}
 		tl.cur.reset()
 	}

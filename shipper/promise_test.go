@@ -209,6 +209,7 @@ func TestOutageStopsReadingAndLosesNothing(t *testing.T) {
 	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { mu.Lock(); defer mu.Unlock(); return down })
 	s.cfg.Shipper.Produce.Buffer = 1 * config.MiB
 	s.cfg.Shipper.Produce.BatchBytes = 64 * config.KiB
+	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	line := strings.Repeat("x", 1000)
 	var text strings.Builder
 	for i := range 4000 {
@@ -332,11 +333,11 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	tl.feed(f, []byte("a\nb\n"))
 	tl.cur.register()
 	refuse := func(r refusal) {
-		out.done(&kafka.Result{Err: kafka.ErrTooLarge, Tags: []kafka.Tag{r.tag}, Records: []kafka.Record{r.rec}})
+		out.done(&kafka.Result{Err: kafka.ErrTooLarge, Tags: []kafka.Tag{r.tag}, Record: r.rec})
 		tl.takeRefused()
 	}
 	first, second := tl.cur.out[0], tl.cur.out[1]
-	out.done(&kafka.Result{Tags: []kafka.Tag{second.tag}, Records: []kafka.Record{second.rec}})
+	out.done(&kafka.Result{Tags: []kafka.Tag{second.tag}})
 	refuse(refusal{rec: first.rec, tag: first.tag})
 	if at, busy := f.mark(); at != 0 || !busy {
 		t.Errorf("position %d, under way %v; it must wait for the refused event", at, busy)
@@ -361,7 +362,7 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	if f.src.refusal == "" || string(again.rec.Value) != string(first.rec.Value) {
 		t.Errorf("refusal %q, sent again %q, want %q", f.src.refusal, again.rec.Value, first.rec.Value)
 	}
-	out.done(&kafka.Result{Tags: []kafka.Tag{again.tag}, Records: []kafka.Record{again.rec}})
+	out.done(&kafka.Result{Tags: []kafka.Tag{again.tag}})
 	if at, _ := f.mark(); at != 4 || tl.waits(f) {
 		t.Errorf("position %d, waits %v, want 4", at, tl.waits(f))
 	}

@@ -90,8 +90,8 @@ func (s *sender) partition(o *outgoing, n int32) int32 {
 func (s *sender) done(r *kafka.Result) {
 	if r.Err != nil {
 		s.mu.Lock()
-		for i, tag := range r.Tags {
-			s.refusal = append(s.refusal, refusal{rec: r.Records[i], tag: tag, err: r.Err})
+		for _, tag := range r.Tags {
+			s.refusal = append(s.refusal, refusal{rec: r.Record, tag: tag, err: r.Err})
 		}
 		s.mu.Unlock()
 		select {
@@ -101,8 +101,8 @@ func (s *sender) done(r *kafka.Result) {
 		return
 	}
 	acked, bytes := 0, 0
-	for i := range r.Records {
-		bytes += len(r.Records[i].Value)
+	for i := range r.Sizes {
+		bytes += int(r.Sizes[i].Value)
 	}
 	for i := 0; i < len(r.Tags); {
 		f, ok := r.Tags[i].Owner.(*file)
