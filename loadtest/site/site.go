@@ -285,7 +285,7 @@ const shutdownTimeout = 8 * time.Second
 func (s *Site) config(role string, p *Plan) string {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	put("host: loadtest\ndc: dc1\ndata_dir: %s\nshutdown_timeout: %v", cmp.Or(p.Positions, filepath.Join(s.Dir, p.Name, "data")), shutdownTimeout)
+	put("host: loadtest\ndc: dc1\ndata_dir: ${DATA_DIR}\nshutdown_timeout: %v", shutdownTimeout)
 	put("admin: {listen: \"127.0.0.1:${ADMIN_PORT}\", pprof: true}")
 	put("kafka:")
 	for _, cluster := range []string{"dc1", "central"} {
@@ -357,14 +357,15 @@ func (s *Site) Stage(role string, p *Plan, member int) (*Stage, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(file, []byte(s.config(role, p)), 0o644)); err != nil {
 		return nil, err
 	}
-	name := role
-	if member > 1 {
+	name, data := role, cmp.Or(p.Positions, filepath.Join(dir, "data"))
+	if member > 1 { // a data_dir is locked for one process of a role
 		name = fmt.Sprintf("%s-%d", role, member)
+		data = filepath.Join(dir, name, "data")
 	}
 	return &Stage{Role: role, Admin: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), Proc: &proc.Proc{
 		Name: name,
 		Argv: []string{s.Sluice, role, "-c", file},
-		Env:  []string{fmt.Sprintf("ADMIN_PORT=%d", ports[0])},
+		Env:  []string{fmt.Sprintf("ADMIN_PORT=%d", ports[0]), "DATA_DIR=" + data},
 		Log:  filepath.Join(dir, name+".log"),
 	}}, nil
 }
