@@ -48,7 +48,7 @@ var libraries = map[string][]string{
 	"github.com/valyala/fastjson":        {"internal/embedded"},
 	"github.com/xdg-go/scram":            {"internal/kafka"},
 	"github.com/zeebo/xxh3":              {"schemas", "shipper", "indexer/document"}, // a function of bytes
-	"go.etcd.io/bbolt":                   {"shipper"},
+	"go.etcd.io/bbolt":                   {"shipper/position"},
 	"golang.org/x/sys/unix":              {"shipper"},
 }
 

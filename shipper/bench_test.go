@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -13,26 +13,33 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
-	"github.com/sluicelog/sluice/shipper/source"
+	"github.com/sluicelog/sluice/shipper/position"
+	"github.com/sluicelog/sluice/shipper/send"
 	"github.com/sluicelog/sluice/shipper/source/files"
+	"github.com/sluicelog/sluice/shipper/tail"
 )
 
 // nullProducer acknowledges everything in batches of 1000, as Kafka would at best.
 type nullProducer struct {
 	done  func(*kafka.Result)
 	tags  []kafka.Tag
-	sizes []kafka.Size
-	lines atomic.Int64
+	recs  []kafka.Record
+	lines int
+	want  int
+	all   chan struct{} // closed when that many are acknowledged
 }
 
 func (p *nullProducer) Partitions(context.Context, string) (int32, error) { return 4, nil }
 
 func (p *nullProducer) Append(_ context.Context, _ string, _ int32, r kafka.Record, tag kafka.Tag) error {
-	p.tags, p.sizes = append(p.tags, tag), append(p.sizes, kafka.Size{Value: int32(len(r.Value))})
+	p.tags, p.recs = append(p.tags, tag), append(p.recs, r)
 	if len(p.tags) == 1000 {
-		p.done(&kafka.Result{Tags: p.tags, Sizes: p.sizes})
-		p.lines.Add(int64(len(p.tags)))
-		p.tags, p.sizes = p.tags[:0], p.sizes[:0]
+		p.done(&kafka.Result{Tags: p.tags, Records: p.recs})
+		p.lines += len(p.tags)
+		p.tags, p.recs = p.tags[:0], p.recs[:0]
+		if p.lines == p.want {
+			close(p.all)
+		}
 	}
 	return nil
 }
@@ -60,38 +67,38 @@ func BenchmarkShipFiles(b *testing.B) {
 		cfg := config.Default()
 		cfg.Host = "h"
 		cfg.Shipper.Files = []config.Files{{Paths: []string{dir + "/*.json"}, Codec: "docker"}}
-		m := newMeters(metrics.New("shipper", "h"))
-		p := &nullProducer{}
-		out := newSender(p, "logs", "host", 1<<20, m)
-		p.done = out.done
-		db, all, _, err := openPositions(b.TempDir() + "/positions.db")
+		log, reg := slog.New(slog.DiscardHandler), metrics.New("shipper", "h")
+		refusals := send.NewRefusals(log, reg)
+		sender := send.NewSender("logs", "host", 1<<20, refusals, reg)
+		p := &nullProducer{done: sender.Done, want: nFiles * perFile, all: make(chan struct{})}
+		sender.Start(p)
+		store, _, _, err := position.Open(b.TempDir() + "/positions.db")
 		if err != nil {
 			b.Fatal(err)
 		}
-		saver := newStorer(db, m)
-		t := newTailer(cfg, slog.New(slog.DiscardHandler), m, nil, out, saver)
+		storer := position.NewStorer(store, reg)
+		t := tail.New(cfg, log, reg, tail.Parts{Sender: sender, Refusals: refusals, Storer: storer, Look: func() {}})
 		ctx, cancel := context.WithCancel(b.Context())
-		s, err := files.New(cfg.Shipper.Files, time.Second, t.log)
+		s, err := files.New(cfg.Shipper.Files, time.Second, log)
 		if err != nil {
 			b.Fatal(err)
 		}
-		t.load(all, []source.Discoverer{s})
 		before := cpuTime()
-		ended := make(chan bool, 4)
-		for _, run := range []func(){func() { s.Run(ctx, t.news) }, func() { out.run(ctx) }, saver.run, func() { t.run(ctx) }} {
-			go func() { run(); ended <- true }()
-		}
-		for p.lines.Load() < nFiles*perFile {
-			time.Sleep(time.Millisecond)
-		}
+		var running, tailing, storing sync.WaitGroup
+		running.Go(func() { s.Run(ctx, t.Changes) })
+		running.Go(func() { sender.Run(ctx) })
+		tailing.Go(func() { t.Run(ctx) })
+		running.Go(t.CloseFiles)
+		storing.Go(storer.Run)
+		<-p.all
 		cpu += cpuTime() - before
 		cancel()
-		for range 3 {
-			<-ended
-		}
-		close(saver.jobs)
-		<-ended
-		if err := db.close(); err != nil {
+		tailing.Wait()
+		close(storer.Jobs)
+		storing.Wait()
+		t.End()
+		running.Wait()
+		if err := store.Close(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/shipper/disk"
-	"github.com/sluicelog/sluice/shipper/source"
 )
 
 func (s *site) content(name string) string {
@@ -202,7 +201,7 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 	}, append([]string{"c"}, split1(lines("a", 0, 20))...)...)
 	f("compressed at once", func(s *site) {
 		s.append("web.log.1", s.content("web.log")+"unread\n")
-		s.until("the copy", func() bool { return s.counter("shipper_files_opened_total") == 2 })
+		s.until("the copy", func() bool { return s.counter("shipper_opened_files_total") == 2 })
 		s.truncate()
 		s.rename("web.log.1", "web.log.1.gz")
 		if err := os.Remove(s.path("web.log.1.gz")); err != nil {
@@ -254,20 +253,6 @@ func TestCopiesWithoutBirthTimesAreReadAsFilesOfTheirOwn(t *testing.T) {
 	s.start()
 	s.wait(41)
 	s.only("unread")
-}
-
-// A copy of Docker's log is read as a file of its own: its lines have the ids that they
-// had, and a line that is unfinished in the log is joined with what follows it there.
-func TestCopiesOfDockersLogsAreNotAdopted(t *testing.T) {
-	live := &file{src: &origin{Spec: source.Spec{Decoder: source.JSONFile}}, at: position{Birth: 1}}
-	copied := &file{src: live.src, at: position{Birth: 2}}
-	if mayCopy(copied, live) {
-		t.Error("a copy of Docker's log may be adopted")
-	}
-	live.src.Decoder = source.Text
-	if !mayCopy(copied, live) {
-		t.Error("a younger sibling may not be a copy")
-	}
 }
 
 // An outage of Kafka, with copies and cuts meanwhile.

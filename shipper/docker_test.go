@@ -3,7 +3,7 @@ package shipper
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
+	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 	"maps"
 	"net"
 	"net/http"
@@ -15,9 +15,6 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/config"
-	"github.com/sluicelog/sluice/internal/metrics"
-	"github.com/sluicelog/sluice/schemas"
-	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // fakeDaemon answers events, list, inspect and info on a unix socket, as dockerd does,
@@ -203,10 +200,10 @@ func (d *fakeDaemon) add(c fakeContainer, quietly bool) {
 			if err != nil {
 				d.t.Fatal(err)
 			}
-			appendTo(d.t, filepath.Join(filepath.Dir(d.log(c.ID)), name), string(b))
+			shiptest.Append(d.t, filepath.Join(filepath.Dir(d.log(c.ID)), name), string(b))
 		}
 	}
-	appendTo(d.t, d.log(c.ID), "")
+	shiptest.Append(d.t, d.log(c.ID), "")
 	d.mu.Lock()
 	d.containers[c.ID] = &c
 	d.mu.Unlock()
@@ -232,18 +229,7 @@ func (d *fakeDaemon) remove(id string, quietly bool) {
 // write appends a line as dockerd logs it, in pieces of 16 KiB.
 func (d *fakeDaemon) write(id, stream, line string) {
 	d.t.Helper()
-	appendTo(d.t, d.log(id), pieces16(stream, line+"\n", time.Now()))
-}
-
-func pieces16(stream, text string, at time.Time) string {
-	var b strings.Builder
-	for i := 0; ; i++ {
-		n := min(len(text), 16384)
-		b.WriteString(dockerJSON(stream, text[:n], at.Add(time.Duration(i))))
-		if text = text[n:]; text == "" {
-			return b.String()
-		}
-	}
+	shiptest.Append(d.t, d.log(id), pieces16(stream, line+"\n", time.Now()))
 }
 
 func (s *site) docker() *fakeDaemon {
@@ -299,7 +285,7 @@ func TestContainerThatDiesBeforeInspectIsShippedWithItsID(t *testing.T) {
 	for i := range n {
 		id := fakeID(100 + i)
 		d.add(fakeContainer{ID: id, Name: "short", Image: "busybox"}, true)
-		s.until("open file", func() bool { return s.counter("shipper_files_opened_total") == float64(i+1) })
+		s.until("open file", func() bool { return s.counter("shipper_opened_files_total") == float64(i+1) })
 		d.write(id, "stdout", fmt.Sprintf("short %d", i))
 		d.remove(id, false)
 	}
@@ -307,7 +293,7 @@ func TestContainerThatDiesBeforeInspectIsShippedWithItsID(t *testing.T) {
 	if e := s.only("short 7"); e.Container.ID != fakeID(107) || e.Container.Name != "" {
 		t.Errorf("%+v", e)
 	}
-	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_open_files") == 0 })
 }
 
 // Their logs are open before they are removed; the daemon is too slow to say what they
@@ -333,7 +319,7 @@ func TestManyShortContainersAreShippedWithTheirTagsThoughInspectIsSlow(t *testin
 			}
 			add(n, map[string]string{"co.elastic.logs/enabled": "false"})
 			s.until("open files", func() bool {
-				return s.counter("shipper_files_opened_total")+s.counter("shipper_containers_skipped_total") > n
+				return s.counter("shipper_opened_files_total")+s.counter("shipper_containers_skipped_total") > n
 			})
 			for i := range n + 1 {
 				d.remove(fakeID(100+i), false)
@@ -345,9 +331,9 @@ func TestManyShortContainersAreShippedWithTheirTagsThoughInspectIsSlow(t *testin
 					t.Fatalf("tags of %+v", e)
 				}
 			}
-			s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+			s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_open_files") == 0 })
 			s.settle()
-			if n := s.counter("shipper_containers_missed_total"); n != 0 || len(s.order) != 200 {
+			if n := s.counter("shipper_missed_containers_total"); n != 0 || len(s.order) != 200 {
 				t.Errorf("%v missed, %d records", n, len(s.order))
 			}
 			d.mu.Lock()
@@ -375,13 +361,13 @@ func TestShortLivedContainersAreShippedOrCounted(t *testing.T) {
 		d.remove(id, false)
 	}
 	s.until("account of every container", func() bool {
-		return float64(len(s.events))+s.counter("shipper_containers_missed_total") >= n
+		return float64(len(s.events))+s.counter("shipper_missed_containers_total") >= n
 	})
 	s.settle()
-	if got, missed := len(s.events), s.counter("shipper_containers_missed_total"); float64(got)+missed != n {
+	if got, missed := len(s.events), s.counter("shipper_missed_containers_total"); float64(got)+missed != n {
 		t.Errorf("%d shipped and %v missed of %d", got, missed, n)
 	}
-	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_files_open") == 0 })
+	s.until("end of all sources", func() bool { return s.counter("shipper_sources") == 0 && s.counter("shipper_open_files") == 0 })
 }
 
 func TestContainersThatOptOutAreCounted(t *testing.T) {
@@ -465,29 +451,6 @@ func TestOneBrokenContainerHoldsUpNoOtherAndIsToldOnce(t *testing.T) {
 
 // Docker tells of a container in events, in lists and when it is asked, and what comes
 // last may be what an event says, long after the container was removed.
-func TestLateEventsOfAGoneContainerDoNotReplaceItsDescription(t *testing.T) {
-	cfg := config.Default()
-	tl := newTailer(cfg, slog.New(slog.DiscardHandler), newMeters(metrics.New("shipper", "h")), nil, &sender{}, nil)
-	path := filepath.Join(t.TempDir(), "c-json.log")
-	appendTo(t, path, dockerJSON("stdout", "not read yet\n", time.Now()))
-	news := func(task string) source.Change {
-		return source.Change{What: source.Changed, Spec: source.Spec{
-			Kind: source.KindDocker, Name: "c", Path: path, Decoder: source.JSONFile, Joiner: source.Pieces,
-			Tags: schemas.Source{ContainerName: "order", TaskID: task}, Hints: source.Hints{EndReported: true},
-		}}
-	}
-	task := func() string { return tl.sources[source.KindDocker+" c"].info.TaskID }
-	tl.take(news("order.1"))
-	tl.take(source.Change{What: source.Gone, Spec: source.Spec{Kind: source.KindDocker, Name: "c"}})
-	tl.take(news("")) // an event has no environment
-	if got := task(); got != "order.1" {
-		t.Errorf("task %q after a late event, want order.1", got)
-	}
-	for _, f := range tl.sources[source.KindDocker+" c"].files {
-		tl.close(f)
-	}
-}
-
 func TestLogsAreOpenedAlsoIfTheirDirectoryCameLate(t *testing.T) {
 	s := newSite(t)
 	d := s.docker()
@@ -501,7 +464,7 @@ func TestLogsAreOpenedAlsoIfTheirDirectoryCameLate(t *testing.T) {
 		d.add(fakeContainer{ID: fakeID(i), Name: "short"}, true)
 		d.write(fakeID(i), "stdout", "line")
 	}
-	s.until("open files", func() bool { return s.counter("shipper_files_opened_total") == 3 })
+	s.until("open files", func() bool { return s.counter("shipper_opened_files_total") == 3 })
 	for i := range 3 {
 		d.remove(fakeID(i), false)
 	}

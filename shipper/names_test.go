@@ -1,6 +1,7 @@
 package shipper
 
 import (
+	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 	"os"
 	"slices"
 	"testing"
@@ -19,7 +20,7 @@ func TestFileRenamedToAnotherFollowedNameIsNotSentAgain(t *testing.T) {
 	s.rename("web.log", "web-1.log")
 	s.append("web.log", "new\n")
 	s.wait(21)
-	s.until("closed file", func() bool { return s.counter("shipper_files_open") == 1 })
+	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 1 })
 	time.Sleep(10 * s.cfg.Shipper.Scan.D())
 	s.settle()
 	if len(s.order) != 21 {
@@ -38,7 +39,7 @@ func TestFilesAreNotForgottenWhileTheirNamesCannotBeLookedAt(t *testing.T) {
 	s.rename("web.log", "web.log.1")
 	s.append("web.log", "new\n")
 	s.wait(21)
-	s.until("closed file", func() bool { return s.counter("shipper_files_open") == 1 })
+	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 1 })
 	s.rename("web.log", "kept")
 	if err := os.Symlink("web.log", s.path("web.log")); err != nil { // a loop: neither there nor not there
 		t.Fatal(err)
@@ -65,16 +66,16 @@ func TestTornEndOfARotatedJSONFileIsSentAndTheFileClosed(t *testing.T) {
 	id := fakeID(1)
 	d.add(fakeContainer{ID: id, Name: "web"}, true)
 	log := d.log(id)
-	appendTo(t, log, dockerJSON("stdout", "whole\n", time.Now())+`{"log":"to`)
+	shiptest.Append(t, log, dockerJSON("stdout", "whole\n", time.Now())+`{"log":"to`)
 	s.start()
 	s.wait(1)
 	if err := os.Rename(log, log+".1"); err != nil {
 		t.Fatal(err)
 	}
-	appendTo(t, log, dockerJSON("stdout", "next\n", time.Now()))
+	shiptest.Append(t, log, dockerJSON("stdout", "next\n", time.Now()))
 	s.wait(3)
 	if e := s.only(`{"log":"to`); !slices.Contains(e.Log.Flags, "torn") || !slices.Contains(e.Log.Flags, "partial") {
 		t.Errorf("flags %q", e.Log.Flags)
 	}
-	s.until("closed file", func() bool { return s.counter("shipper_files_open") == 1 })
+	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 1 })
 }

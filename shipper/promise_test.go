@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
-	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
@@ -209,7 +207,6 @@ func TestOutageStopsReadingAndLosesNothing(t *testing.T) {
 	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { mu.Lock(); defer mu.Unlock(); return down })
 	s.cfg.Shipper.Produce.Buffer = 1 * config.MiB
 	s.cfg.Shipper.Produce.BatchBytes = 64 * config.KiB
-	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	line := strings.Repeat("x", 1000)
 	var text strings.Builder
 	for i := range 4000 {
@@ -217,14 +214,14 @@ func TestOutageStopsReadingAndLosesNothing(t *testing.T) {
 	}
 	s.append("big.log", text.String())
 	s.start()
-	s.until("back-pressure", func() bool { return s.counter("shipper_events_made_total") > 1000 })
+	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 1000 })
 	time.Sleep(300 * time.Millisecond)
-	if made := s.counter("shipper_events_made_total"); made > 2900 { // 1 MiB of buffer, three batches of 512 KiB
+	if made := s.counter("shipper_made_events_total"); made > 2900 { // 1 MiB of buffer, three batches of 512 KiB
 		t.Errorf("%v events made while nothing is acknowledged", made)
 	}
 	// A file that appears and is deleted meanwhile is held open.
 	s.append("short.log", "lived during the outage\n")
-	s.until("second file", func() bool { return s.counter("shipper_files_opened_total") == 2 })
+	s.until("second file", func() bool { return s.counter("shipper_opened_files_total") == 2 })
 	if err := os.Remove(s.path("short.log")); err != nil {
 		t.Fatal(err)
 	}
@@ -233,9 +230,9 @@ func TestOutageStopsReadingAndLosesNothing(t *testing.T) {
 		t.Fatal("events during the outage")
 	}
 	s.start()
-	s.until("back-pressure", func() bool { return s.counter("shipper_events_made_total") > 1000 })
+	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 1000 })
 	s.append("short.log", "lived during the second outage\n")
-	s.until("second file", func() bool { return s.counter("shipper_files_opened_total") == 2 })
+	s.until("second file", func() bool { return s.counter("shipper_opened_files_total") == 2 })
 	if err := os.Remove(s.path("short.log")); err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +258,7 @@ func TestStopIsCleanWithoutKafka(t *testing.T) {
 	s.cfg.ShutdownTimeout = config.Duration(time.Second)
 	s.append("web.log", "x\n")
 	s.start()
-	s.until("open file", func() bool { return s.counter("shipper_files_opened_total") == 1 })
+	s.until("open file", func() bool { return s.counter("shipper_opened_files_total") == 1 })
 	start := time.Now()
 	s.stop()
 	if d := time.Since(start); d > 5*time.Second {
@@ -294,7 +291,7 @@ func TestEventsTooLargeForKafkaAreSplit(t *testing.T) {
 		t.Errorf("%d parts of %d bytes", len(parts), len(got))
 	}
 	s.positionsDone()
-	if made, acked := s.counter("shipper_events_made_total"), s.counter("shipper_events_acknowledged_total"); made != 3 || acked != 3 {
+	if made, acked := s.counter("shipper_made_events_total"), s.counter("shipper_acknowledged_events_total"); made != 3 || acked != 3 {
 		t.Errorf("made %v, acknowledged %v, want 3", made, acked)
 	}
 }
@@ -323,52 +320,6 @@ func (s *site) failProduceOver(limit int) {
 		return resp, nil, true
 	})
 	s.cfg.Shipper.Produce.Compression = "none"
-}
-
-func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
-	m := newMeters(metrics.New("shipper", "h"))
-	out := newSender(nil, "logs", "host", 1, m)
-	tl, f := bench(false)
-	tl.m, tl.sender, tl.log = m, out, slog.New(slog.NewTextHandler(io.Discard, nil))
-	tl.feed(f, []byte("a\nb\n"))
-	tl.cur.register()
-	refuse := func(r refusal) {
-		out.done(&kafka.Result{Err: kafka.ErrTooLarge, Tags: []kafka.Tag{r.tag}, Record: r.rec})
-		tl.takeRefused()
-	}
-	first, second := tl.cur.out[0], tl.cur.out[1]
-	out.done(&kafka.Result{Tags: []kafka.Tag{second.tag}})
-	refuse(refusal{rec: first.rec, tag: first.tag})
-	if at, busy := f.mark(); at != 0 || !busy {
-		t.Errorf("position %d, under way %v; it must wait for the refused event", at, busy)
-	}
-	if f.src.refusal == "" || len(tl.refused) != 1 || tl.canResend() {
-		t.Errorf("refusal %q, %d held", f.src.refusal, len(tl.refused))
-	}
-	tl.now = tl.now.Add(2 * refusedAgain)
-	if !tl.canResend() {
-		t.Fatal("it is not tried again")
-	}
-	tl.resend()
-	for range maxBehind + 1 {
-		tl.push(f, 4)
-	}
-	tl.cur.register()
-	if !tl.waits(f) {
-		t.Error("it is read on without end behind a refused event")
-	}
-	tl.taken(f.src)
-	again := tl.cur.out[len(tl.cur.out)-1]
-	if f.src.refusal == "" || string(again.rec.Value) != string(first.rec.Value) {
-		t.Errorf("refusal %q, sent again %q, want %q", f.src.refusal, again.rec.Value, first.rec.Value)
-	}
-	out.done(&kafka.Result{Tags: []kafka.Tag{again.tag}})
-	if at, _ := f.mark(); at != 4 || tl.waits(f) {
-		t.Errorf("position %d, waits %v, want 4", at, tl.waits(f))
-	}
-	if tl.taken(f.src); f.src.refusal != "" {
-		t.Errorf("refusal %q after the end of it", f.src.refusal)
-	}
 }
 
 func TestOneBusyFileDoesNotHoldUpTheOthers(t *testing.T) {

@@ -3,6 +3,7 @@ package shipper
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/position"
 )
 
 func TestRotationThreeTimesWithinOnePollLosesNothing(t *testing.T) {
@@ -155,8 +157,8 @@ func TestDeletedFileIsShippedToItsEnd(t *testing.T) {
 	if e := s.only("no end"); !slices.Equal(e.Log.Flags, []string{"partial"}) {
 		t.Errorf("flags %q", e.Log.Flags)
 	}
-	s.until("closed file", func() bool { return s.counter("shipper_files_open") == 0 && s.counter("shipper_sources") == 0 })
-	if n := s.counter("shipper_given_up_total"); n != 0 {
+	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 0 && s.counter("shipper_sources") == 0 })
+	if n := s.counter("shipper_given_up_bytes_total"); n != 0 {
 		t.Errorf("%v bytes given up", n)
 	}
 	s.append("web.log", "a new file, perhaps of the same inode\n")
@@ -236,13 +238,13 @@ func TestRotatedJSONFilesKeepTheirPartialLine(t *testing.T) {
 	other := func() string { return dockerJSON("stderr", "in between\n", time.Now()) }
 	log := d.log(id)
 	total := 0
-	write := func(text string) { appendTo(t, log, text); total += len(text) }
+	write := func(text string) { shiptest.Append(t, log, text); total += len(text) }
 	rotate := func() {
 		t.Helper()
 		if err := os.Rename(log, log+".1"); err != nil {
 			t.Fatal(err)
 		}
-		appendTo(t, log, "")
+		shiptest.Append(t, log, "")
 	}
 	write(pieces[0])
 	s.start()
@@ -291,7 +293,7 @@ func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
 		t.Error("lines were sent before the file's record was stored")
 	}
 	s.stop()
-	f := func(p position) position { p.Offset, p.Marker = 0, marker(nil); return p }
+	f := func(p position.Record) position.Record { p.Offset, p.Marker = 0, position.Marker(nil); return p }
 	rewritePositions(t, s, f) // as if it had been killed before an acknowledgement was stored
 	s.start()
 	s.until("second copies", func() bool { return len(s.order) >= 40 })
@@ -307,21 +309,21 @@ func TestFilesWithoutBirthTimeKeepTheirIDs(t *testing.T) {
 	s.wait(25)
 }
 
-func rewritePositions(t *testing.T, s *site, f func(position) position) {
+func rewritePositions(t *testing.T, s *site, f func(position.Record) position.Record) {
 	t.Helper()
-	p, all, _, err := openPositions(s.cfg.DataDir + "/positions.db")
+	p, all, _, err := position.Open(s.cfg.DataDir + "/positions.db")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var changes []record
-	for key, at := range decodePositions(all[bucketFiles]) {
+	var changes []position.Change
+	for key, at := range position.Decode(all[position.Files]) {
 		v, err := json.Marshal(f(at))
 		if err != nil {
 			t.Fatal(err)
 		}
-		changes = append(changes, record{bucketFiles, key, v})
+		changes = append(changes, position.Change{Bucket: position.Files, Key: key, Value: v})
 	}
-	if err := joinErr(p.put(changes), p.close()); err != nil {
+	if err := joinErr(p.Put(changes), p.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -331,20 +333,17 @@ func TestDeletedFileIsGivenUpInTheEndAndCounted(t *testing.T) {
 	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { return true })
 	s.cfg.Shipper.HoldDeleted = config.Duration(200 * time.Millisecond)
 	s.cfg.Shipper.Produce.Buffer = config.MiB
-	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	s.append("web.log", strings.Repeat(strings.Repeat("x", 999)+"\n", 6000))
 	s.start()
-	s.until("back-pressure", func() bool { return s.counter("shipper_events_made_total") > 1000 })
+	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 1000 })
 	if err := os.Remove(s.path("web.log")); err != nil {
 		t.Fatal(err)
 	}
 	s.until("file given up", func() bool { return s.counter("shipper_given_up_files_total") == 1 })
-	lost, read := s.counter("shipper_given_up_total"), s.counter("shipper_read_total")
-	s.until("the last figures", func() bool { read = s.counter("shipper_read_total"); return lost+read >= 6_000_000 })
+	lost, read := s.counter("shipper_given_up_bytes_total"), s.counter("shipper_read_bytes_total")
+	s.until("the last figures", func() bool { read = s.counter("shipper_read_bytes_total"); return lost+read >= 6_000_000 })
 	if lost+read != 6_000_000 || lost == 0 || !s.logged("deleted file given up") {
 		t.Errorf("%v bytes given up, %v read, of 6000000; told: %v", lost, read, s.logged("deleted file given up"))
 	}
-	if n := s.counter("shipper_files_open"); n != 0 {
-		t.Errorf("%v files open", n)
-	}
+	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 0 }) // a level is reported later than a counter
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 )
 
 // site is a shipper with a Kafka of its own and a reader of what arrives there.
@@ -40,37 +41,21 @@ type site struct {
 	ended   chan error
 }
 
-// event is what a test wants to know of one.
+// event is what a test wants to know of one, and of its record.
 type event struct {
-	Meta struct {
-		ID string `json:"_id"`
-	} `json:"@metadata"`
-	Time    string `json:"@timestamp"`
-	Message string `json:"message"`
-	Stream  string `json:"stream"`
-	Log     struct {
-		Offset int64    `json:"offset"`
-		Size   int64    `json:"size"`
-		Flags  []string `json:"flags"`
-		File   struct {
-			Name string `json:"name"`
-			Path string `json:"path"`
-		} `json:"file"`
-	} `json:"log"`
-	Container struct {
-		ID, Name string
-		Labels   map[string]string
-	} `json:"container"`
-	Mesos    map[string]string `json:"mesos"`
-	Marathon map[string]string `json:"marathon"`
-	Service  map[string]string `json:"service"`
-	Labels   map[string]string `json:"labels"`
+	shiptest.Event
 
 	key       string
 	partition int32
 	headers   map[string]string
 	at        int64 // offset in the partition
 }
+
+var (
+	dockerJSON = shiptest.DockerJSON
+	pieces16   = shiptest.Pieces16
+	lines      = shiptest.Lines
+)
 
 // newSite makes one for a test that runs beside others: they mostly wait.
 func newSite(t *testing.T) *site {
@@ -149,19 +134,7 @@ func (s *site) stop() {
 
 func (s *site) append(name, text string) {
 	s.t.Helper()
-	appendTo(s.t, s.path(name), text)
-}
-
-func appendTo(t *testing.T, path, text string) {
-	t.Helper()
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err == nil {
-		_, err = f.WriteString(text)
-		err = joinErr(err, f.Close())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	shiptest.Append(s.t, s.path(name), text)
 }
 
 func joinErr(a, b error) error {
@@ -303,31 +276,12 @@ func (s *site) counter(name string) (sum float64) {
 func (s *site) positionsDone() {
 	s.t.Helper()
 	s.until("end of the lag", func() bool {
-		return s.counter("shipper_events_acknowledged_total") > 0 && s.counter("shipper_lag") == 0 && s.counter("shipper_events_in_flight") == 0
+		return s.counter("shipper_acknowledged_events_total") > 0 && s.counter("shipper_lag_bytes") == 0 && s.counter("shipper_in_flight_events") == 0
 	})
 	time.Sleep(100 * time.Millisecond) // a few store intervals
 }
 
-func lines(prefix string, from, to int) string {
-	var b strings.Builder
-	for i := from; i < to; i++ {
-		fmt.Fprintf(&b, "%s%d\n", prefix, i)
-	}
-	return b.String()
-}
-
 func split1(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }
-
-// dockerJSON is a line as dockerd writes it.
-func dockerJSON(stream, log string, at time.Time) string {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(true)
-	if err := enc.Encode(log); err != nil {
-		panic(err)
-	}
-	return fmt.Sprintf(`{"log":%s,"stream":"%s","time":"%s"}`+"\n", bytes.TrimSpace(b.Bytes()), stream, at.UTC().Format(time.RFC3339Nano))
-}
 
 type logBuffer struct {
 	t   *testing.T
@@ -348,5 +302,3 @@ func (l *logBuffer) String() string {
 }
 
 func (s *site) logged(text string) bool { return strings.Contains(s.log.String(), text) }
-
-func slogTo(l *logBuffer) *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }

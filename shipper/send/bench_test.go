@@ -13,18 +13,21 @@ import (
 
 // desk makes events of one file that go nowhere.
 type desk struct {
-	batch *Batch
-	maker line.Maker[*Window]
-	log   line.Log[*Window]
-	text  line.Text[*Window]
-	made  int64
+	sender   *Sender
+	refusals *Refusals
+	batch    *Batch
+	maker    line.Maker[*Window]
+	log      line.Log[*Window]
+	text     line.Text[*Window]
+	made     int64
 }
 
 func newDesk(d line.Decoder) *desk {
 	const id = "c0ffee0123456789"
 	reg := metrics.New("shipper", "h")
 	r := NewRefusals(slog.New(slog.DiscardHandler), reg)
-	k := &desk{batch: <-NewSender("logs", "host", 1, r, reg).Free, log: line.NewLog[*Window](id)}
+	k := &desk{sender: NewSender("logs", "host", 1, r, reg), refusals: r, log: line.NewLog[*Window](id)}
+	k.batch = <-k.sender.Free
 	k.maker.Limit, k.maker.Now, k.batch.Now = 2<<20, time.Now(), time.Now()
 	k.log.Decoder = d
 	s := r.NewSource(&k.made)

@@ -2,10 +2,12 @@ package send
 
 import "github.com/sluicelog/sluice/internal/metrics"
 
+// EventsAcknowledged counts the events that are finished.
+var EventsAcknowledged = metrics.NewCounter("shipper_acknowledged_events", "events", "Events stored on all in-sync replicas; one sent in pieces counts once all are")
+
 var (
 	eventsAppended = metrics.NewCounter("shipper_appended_events", "events", "Events handed to the Kafka producer, pieces of refused events included")
 	bytesAppended  = metrics.NewCounter("shipper_appended_bytes", "bytes", "Size of the events handed to the Kafka producer")
-	eventsAcked    = metrics.NewCounter("shipper_acknowledged_events", "events", "Events stored on all in-sync replicas; one sent in pieces counts once all are")
 	bytesAcked     = metrics.NewCounter("shipper_acknowledged_bytes", "bytes", "Size of the events stored on all in-sync replicas")
 	eventsRefused  = metrics.NewCounter("shipper_refused_events", "events", "Events Kafka refused as too large or invalid: split, or kept to be sent again if they cannot be", "outcome")
 )
@@ -13,7 +15,7 @@ var (
 type meters struct{ events, eventBytes, acks, ackBytes metrics.Counter }
 
 func newMeters(r *metrics.Registry) *meters {
-	return &meters{r.Counter(eventsAppended), r.Counter(bytesAppended), r.Counter(eventsAcked), r.Counter(bytesAcked)}
+	return &meters{r.Counter(eventsAppended), r.Counter(bytesAppended), r.Counter(EventsAcknowledged), r.Counter(bytesAcked)}
 }
 
 func (m *meters) appended(events, bytes int) {

@@ -1,7 +1,7 @@
 package source
 
 // Decoder says how a raw line becomes text. What it is asked for is what matters to who
-// follows a file; the decoding itself is the tailer's.
+// follows a file; the decoding itself is done by package line.
 type Decoder uint8
 
 const (
@@ -9,21 +9,9 @@ const (
 	JSONFile                // an object of Docker's json-file driver
 )
 
-// decoders has a line a Decoder.
-var decoders = [...]struct {
-	timed bool
-	raw   int
-}{
-	Text:     {},
-	JSONFile: {timed: true, raw: 256 << 10}, // at most 16 KiB of text, six bytes each at worst; what is far longer is none
-}
-
 // Timed reports whether a line carries its own time: then its id hangs on source, place
 // and bytes, and is the same in a copy, without the generation of its file.
-func (d Decoder) Timed() bool { return decoders[d].timed }
-
-// RawLimit is how many bytes a raw line may have if its text may have maxLine.
-func (d Decoder) RawLimit(maxLine int) int { return max(maxLine, decoders[d].raw) }
+func (d Decoder) Timed() bool { return d == JSONFile }
 
 // Joiner says how several raw lines become one.
 type Joiner uint8

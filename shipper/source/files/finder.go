@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
@@ -112,10 +111,10 @@ func (e *entry) found(trouble func(pattern string, err error)) (specs []source.S
 		if !ok || ignoredName(p) {
 			continue
 		}
-		if base, is := Numbered(p); is && matched[base] {
+		if base, is := source.Numbered(p); is && matched[base] {
 			continue // found again as a rotated file of base
 		}
-		if base, is := datedOf(p); is && matched[base] {
+		if base, is := source.Dated(p); is && matched[base] {
 			dated[base] = append(dated[base], p)
 			continue
 		}
@@ -165,31 +164,4 @@ func ignoredName(path string) bool {
 		return true
 	}
 	return false
-}
-
-// Numbered is the path without a rotation's number: web.log of web.log.1.
-func Numbered(path string) (base string, ok bool) {
-	base, n := cutDigits(path)
-	if n < 1 || n > 2 || !strings.HasSuffix(base, ".") {
-		return "", false
-	}
-	return base[:len(base)-1], true
-}
-
-// datedOf is the path without a rotation's date: web.log of web.log-20261121 (and of
-// web.log-2026112108).
-func datedOf(path string) (base string, ok bool) {
-	base, n := cutDigits(path)
-	if n < 8 || n > 14 || !strings.HasSuffix(base, "-") && !strings.HasSuffix(base, ".") {
-		return "", false
-	}
-	return base[:len(base)-1], true
-}
-
-func cutDigits(s string) (rest string, digits int) {
-	i := len(s)
-	for i > 0 && '0' <= s[i-1] && s[i-1] <= '9' {
-		i--
-	}
-	return s[:i], len(s) - i
 }

@@ -1,0 +1,138 @@
+package send
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/line"
+)
+
+// answer is what Kafka says of a record; nil: it is stored.
+func (k *desk) answer(o outgoing, err error) {
+	k.sender.Done(&kafka.Result{Err: err, Tags: []kafka.Tag{o.tag}, Records: []kafka.Record{o.rec}})
+	k.refusals.Take(k.maker.Now)
+}
+
+func (k *desk) feed(text string) { k.maker.Feed(k.batch, &k.log, &k.text, []byte(text)) }
+
+func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
+	k := newDesk(nil)
+	w, s, now := k.text.Window, k.text.Window.source, k.maker.Now
+	k.feed("a\nb\n")
+	k.batch.Enter()
+	first, second := k.batch.out[0], k.batch.out[1]
+	k.answer(second, nil)
+	k.answer(first, kafka.ErrTooLarge)
+	if at, n := w.Position(); at != 0 || n == 0 {
+		t.Errorf("position %d, %d under way; it must wait for the refused event", at, n)
+	}
+	if s.Problem() == "" || len(k.refusals.queue) != 1 || k.refusals.Due(now) {
+		t.Errorf("problem %q, %d kept", s.Problem(), len(k.refusals.queue))
+	}
+	if !k.refusals.Due(now.Add(2 * againAfter)) {
+		t.Fatal("it is not tried again")
+	}
+	k.refusals.Resend(k.batch)
+	for range maxAfter + 1 {
+		k.batch.entries = append(k.batch.entries, entry{w, 4})
+	}
+	k.batch.Enter()
+	if !s.Waits(w) {
+		t.Error("it is read on without end after a refused event")
+	}
+	again := k.batch.out[len(k.batch.out)-1]
+	if s.Mended() || s.Problem() == "" || string(again.rec.Value) != string(first.rec.Value) {
+		t.Errorf("problem %q, sent again %q, want %q", s.Problem(), again.rec.Value, first.rec.Value)
+	}
+	k.answer(again, nil)
+	if at, _ := w.Position(); at != 4 || s.Waits(w) {
+		t.Errorf("position %d, waits %v, want 4", at, s.Waits(w))
+	}
+	if !s.Mended() || s.Problem() != "" || s.Mended() {
+		t.Errorf("problem %q after the end of it", s.Problem())
+	}
+}
+
+// An event that came in pieces or from several files is finished once all of it is.
+func TestWhatIsDerivedFinishesItsEventOnce(t *testing.T) {
+	k := newDesk(line.JSONFile)
+	other := NewWindow(k.text.Window.source, 0)
+	young := line.Text[*Window]{Window: other}
+	k.feed(`{"log":"begin ","stream":"stdout","time":"2026-11-21T08:57:47Z"}` + "\n")
+	k.maker.Feed(k.batch, &k.log, &young, []byte(`{"log":"end\n","stream":"stdout","time":"2026-11-21T08:57:47Z"}`+"\n"))
+	if len(k.batch.out) != 1 {
+		t.Fatalf("%d events", len(k.batch.out))
+	}
+	k.batch.Enter()
+	whole := k.batch.out[0]
+	k.batch.out = nil
+	k.answer(whole, kafka.ErrTooLarge)
+	for k.refusals.Due(k.maker.Now) {
+		k.refusals.Resend(k.batch)
+	}
+	halves := k.batch.out
+	k.batch.out = nil
+	if len(halves) != 2 {
+		t.Fatalf("%d pieces", len(halves))
+	}
+	finished := func(o outgoing) int { return ownerOf(o.tag).Stored(o.tag.Pos, 1) }
+	k.answer(halves[0], errors.New("a clock that is wrong"))
+	if finished(halves[1]) != 0 {
+		t.Error("it is finished by half of it")
+	}
+	if a, _ := k.text.Window.Position(); a != 0 {
+		t.Errorf("position %d", a)
+	}
+	k.refusals.Resend(k.batch)
+	if finished(k.batch.out[0]) != 1 {
+		t.Error("it is not finished by all of it")
+	}
+	a, _ := k.text.Window.Position()
+	b, _ := other.Position()
+	if a != k.text.Read || b != young.Read || k.text.Window.source.refused.Load() != 0 {
+		t.Errorf("positions %d and %d, want %d and %d", a, b, k.text.Read, young.Read)
+	}
+}
+
+func TestEventsOfAPartitionThatWaitsKeepNoOthersInMemory(t *testing.T) {
+	k := newDesk(nil)
+	k.batch.press.apart = true
+	texts := make([]line.Text[*Window], 50)
+	for i := range texts {
+		s := k.refusals.NewSource(&k.made)
+		s.Describe(&schemas.Source{ID: "c0ffee0123456789", Path: "x", Host: "host1"}, BySource)
+		texts[i].Window = NewWindow(s, 0)
+	}
+	text := []byte(strings.Repeat("x", 999) + "\n")
+	var waiting [][]byte
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for range 1000 {
+		for i := range texts {
+			w := texts[i].Window
+			k.batch.Expect(len(text) + 2*w.source.Width())
+			k.maker.Feed(k.batch, &k.log, &texts[i], text)
+			if i == 0 {
+				waiting = append(waiting, k.batch.out[len(k.batch.out)-1].rec.Value)
+			}
+			k.batch.reset()
+		}
+	}
+	after := heap()
+	bytes := 0
+	for _, v := range waiting {
+		bytes += len(v)
+	}
+	if kept := after - before; kept > uint64(4*bytes) {
+		t.Errorf("%d bytes of events keep %d bytes of memory", bytes, kept)
+	}
+}

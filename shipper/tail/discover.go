@@ -1,0 +1,182 @@
+package tail
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/position"
+)
+
+// finder finds the files of sources and opens them: under their path, rotated, copied,
+// and as they were at the last stop.
+type finder struct {
+	*room
+	files   map[disk.ID]*file          // all that are followed, open or not
+	resume  map[string]position.Record // of files not found yet
+	watches *watches
+	queue   *queue
+	saver   *saver
+	closer  *closer
+
+	nFD       int  // open files
+	exhausted bool // logged that descriptors ran out
+}
+
+const maxRotated = 99 // path.1 to path.99 are looked for
+
+// candidate is a file found under a name of a source.
+type candidate struct {
+	path string
+	stat disk.Stat
+}
+
+// discover finds the files of a source, rotated ones first, and opens those it does not
+// know. It looks again as long as it found any, since names may move meanwhile.
+func (t *finder) discover(s *origin) {
+	for range 10 {
+		if !t.discoverOnce(s) {
+			break
+		}
+	}
+}
+
+func (t *finder) discoverOnce(s *origin) (opened bool) {
+	if s.spec.Path == "" {
+		return false
+	}
+	found, err := t.candidates(s)
+	if err != nil {
+		t.trouble(s, err)
+		for _, f := range s.files {
+			f.times.seen = t.now // it may be there: not to be forgotten yet
+		}
+		return false
+	}
+	var order []*file
+	var live *file
+	if n := len(found) - 1; n >= 0 && found[n].path == s.spec.Path { // first, since the others may be copies of it
+		live, opened = t.follow(s, found[n], nil)
+		found = found[:n]
+	}
+	for _, c := range found {
+		f, o := t.follow(s, c, live)
+		opened = opened || o
+		if f != nil && f != live {
+			order = append(order, f)
+		}
+	}
+	if live != nil {
+		order = append(order, live)
+	}
+	if live != nil && s.live != nil && live != s.live {
+		t.m.rotated.Inc()
+	}
+	s.live = live
+	// Files whose names are gone come before those that have one.
+	var all []*file
+	for _, f := range s.files {
+		if !slices.Contains(order, f) {
+			all = append(all, f)
+		}
+	}
+	s.files = append(all, order...)
+	if f := s.next(); f != nil {
+		t.queue.add(f)
+	}
+	return opened
+}
+
+// follow is the file of a candidate; nil if it is another source's, or cannot be opened.
+func (t *finder) follow(s *origin, c candidate, live *file) (f *file, opened bool) {
+	f = t.files[c.stat.ID]
+	if f != nil && f.key != c.stat.Key() { // the inode is another file's now
+		if f.fd >= 0 {
+			return nil, false // cannot be while we hold it; look again
+		}
+		t.forget(f)
+		f = nil
+	}
+	if f != nil {
+		f.path, f.times.seen, f.extent.size = c.path, t.now, c.stat.Size
+		if f.fd < 0 && c.stat.Size != f.extent.end {
+			t.reopen(f)
+		}
+	} else {
+		f = t.open(s, c.path, live)
+		opened = f != nil
+	}
+	if f != nil && f.src != s { // renamed from a path that is followed as well: that goes on
+		f = nil
+	}
+	return f, opened
+}
+
+// candidates are the files under the names of a source, oldest first: siblings that its
+// discoverer knows, path.N to path.1, path.
+func (t *finder) candidates(s *origin) ([]candidate, error) {
+	var out []candidate
+	gz := 0
+	look := func(path string) error {
+		st, err := disk.StatPath(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && st.Regular && !s.spec.Hints.Exclude.Match(path) {
+			out = append(out, candidate{path, st})
+		}
+		return err
+	}
+	for n := 1; n <= maxRotated; n++ {
+		path := s.spec.Path + "." + strconv.Itoa(n)
+		had := len(out)
+		if err := look(path); err != nil {
+			return nil, err
+		}
+		if len(out) == had {
+			if _, err := os.Lstat(path + ".gz"); err != nil {
+				break
+			}
+			gz++
+		}
+	}
+	if gz > s.compressed {
+		t.m.gz.Add(float64(gz - s.compressed))
+		s.compressed = gz
+	}
+	slices.Reverse(out)
+	numbered := out
+	out = nil
+	for _, path := range s.spec.Hints.Siblings {
+		if err := look(path); err != nil {
+			return nil, err
+		}
+	}
+	out = append(out, numbered...)
+	err := look(s.spec.Path)
+	return out, err
+}
+
+// changed tells whether another file than the known one is under the source's path, and
+// has the known one read if it grew.
+func (t *finder) changed(s *origin) bool {
+	if s.spec.Path == "" || s.live == nil {
+		return s.spec.Path != ""
+	}
+	st, err := disk.StatPath(s.spec.Path)
+	if err != nil || st.ID != s.live.id || st.Key() != s.live.key {
+		return true
+	}
+	f := s.live
+	f.extent.size, f.times.seen = st.Size, t.now
+	return f.fd < 0 && st.Size != f.extent.end
+}
+
+// vanished tells whether there is no file under the source's path.
+func vanished(s *origin) bool {
+	_, err := disk.StatPath(s.spec.Path)
+	return errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,274 @@
+package tail
+
+import (
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/line"
+	"github.com/sluicelog/sluice/shipper/position"
+	"github.com/sluicelog/sluice/shipper/send"
+	"github.com/sluicelog/sluice/shipper/source"
+)
+
+type (
+	lines = line.Log[*send.Window]
+	text  = line.Text[*send.Window]
+	maker = line.Maker[*send.Window]
+)
+
+// origin is one source that is followed: a log as its writer sees it, with all the files
+// it was rotated into.
+type origin struct {
+	spec  source.Spec
+	id    string         // 16 hex digits
+	info  schemas.Source // as its events have it
+	lines lines
+	sent  *send.Source
+	read  *kindTally
+
+	files      []*file // oldest first
+	live       *file   // under spec.Path now; nil if there is none
+	compressed int     // most compressed rotated files seen
+	gone       bool    // its writer is gone
+	opened     bool    // a file of it could be opened
+	problem    string  // last error, for the status and to log on change
+}
+
+// next is the file to be read before all others: the oldest that may have unread bytes
+// and for which no later one may be read yet.
+func (s *origin) next() *file {
+	for _, f := range s.files {
+		if f.fd >= 0 && !f.extent.drained && f.problem == "" && f.copy.of == nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// after tells whether a younger file of the source exists.
+func (s *origin) after(f *file) bool { return len(s.files) > 0 && s.files[len(s.files)-1] != f }
+
+// copies tells whether a file of the source is read as a copy of a generation.
+func (s *origin) copies(of position.Generation) bool {
+	return slices.ContainsFunc(s.files, func(f *file) bool { return f.at.Of != nil && *f.at.Of == of })
+}
+
+func (s *origin) remove(f *file) {
+	s.files = slices.DeleteFunc(s.files, func(g *file) bool { return g == f })
+	if s.live == f {
+		s.live = nil
+	}
+}
+
+// file is one generation of one file: the same inode from its birth, or from its last
+// truncation, on.
+type file struct {
+	src  *origin
+	id   disk.ID
+	key  string // of its record
+	path string // where it was last seen
+
+	at      position.Record
+	stored  int64 // the position as it is on disk; -1: no record
+	durable bool  // its record is stored, so its lines may be sent
+
+	fd       int   // -1: closed
+	watch    int32 // inotify watch, 0: not armed
+	text     text
+	last     trail // of the bytes before text.Read
+	turn     turn
+	copy     likeness
+	extent   extent
+	times    times
+	finished bool
+	problem  string
+}
+
+// turn is of a file that is to be read.
+type turn struct {
+	queued bool
+	read   int64 // bytes, in this turn
+	from   int64 // up to where all lines were finished when it began
+}
+
+// likeness is of a file that may be a copy of another; it is not read until that is known.
+type likeness struct {
+	of   *file
+	same int64 // up to where it was found to be one
+}
+
+// extent is how long a file was when it was last looked at.
+type extent struct {
+	size    int64
+	end     int64 // up to where it was read when it was read to its end
+	eof     bool  // read to the end when last looked
+	drained bool  // read to the end after a younger file was there
+	recheck bool  // armed; to be read once more before it is parked
+}
+
+type times struct {
+	grew    time.Time // when there was last something to read
+	seen    time.Time // when its path was last looked at
+	deleted time.Time // when its last name was found gone
+}
+
+// trail is the last bytes that were read of a file, to see later that they are still
+// there.
+type trail struct {
+	bytes [position.MarkerLen]byte
+	n     int // how many
+}
+
+func (t *trail) text() []byte   { return t.bytes[:t.n] }
+func (t *trail) marker() uint64 { return position.Marker(t.text()) }
+
+// remember keeps the last bytes of what was read.
+func (t *trail) remember(b []byte) {
+	if len(b) >= len(t.bytes) {
+		t.n = copy(t.bytes[:], b[len(b)-len(t.bytes):])
+		return
+	}
+	keep := min(t.n, len(t.bytes)-len(b))
+	copy(t.bytes[:], t.bytes[t.n-keep:t.n])
+	t.n = keep + copy(t.bytes[keep:], b)
+}
+
+// newFile takes up an open file of a source at a position; the position says the
+// generation.
+func newFile(s *origin, fd int, st disk.Stat, path string, at position.Record, stored int64) *file {
+	f := &file{src: s, id: st.ID, key: st.Key(), path: path, at: at, fd: fd, stored: stored, extent: extent{size: st.Size}}
+	g := at.Generation()
+	f.text.Window, f.text.Generation, f.text.IDTime = send.NewWindow(s.sent, at.Offset), g.String(), time.Unix(0, g.Since)
+	if s.spec.Decoder.Timed() {
+		f.text.Place = schemas.NewPlace(s.id, f.text.Generation, "")
+	} else {
+		// Inode and birth name the file whatever it is called now, so that a lost
+		// positions file and a rotation together do not give its lines new ids.
+		f.text.Place = schemas.NewPlace(schemas.SourceID(s.info.Host, source.KindFile, ""), f.text.Generation, "")
+	}
+	f.text.Resume(at.Offset, false)
+	return f
+}
+
+// window is where the file's events are waited for.
+func (f *file) window() *send.Window { return f.text.Window }
+
+// load fills what is remembered of the bytes before the position from the file itself.
+func (f *file) load() (err error) {
+	f.last.n, err = position.Preceding(f.fd, &f.last.bytes, f.text.Read)
+	f.text.Resume(f.text.Read, f.last.n > 0 && f.last.bytes[f.last.n-1] != '\n')
+	return err
+}
+
+// untouched tells whether the bytes before text.Read are still those that were read.
+func (f *file) untouched() bool {
+	var b [position.MarkerLen]byte
+	k, err := disk.Pread(f.fd, b[:f.last.n], f.text.Read-int64(f.last.n))
+	return err == nil && string(b[:k]) == string(f.last.text())
+}
+
+// safe is up to where all of the file is in events.
+func (f *file) safe() int64 { return f.src.lines.Safe(&f.text) }
+
+// waits tells whether the file is not to be read on, since Kafka refuses too much of it.
+func (f *file) waits() bool { return f.src.sent.Waits(f.window()) }
+
+// rewind gives the buffers of unfinished lines back and has the file read from an earlier
+// position when it grows. It does not if the file is not what was read: that is found out
+// by comparing what is before text.Read.
+func (f *file) rewind(m *maker, to int64) bool {
+	if to < f.text.Read {
+		var t trail
+		var err error
+		t.n, err = position.Preceding(f.fd, &t.bytes, to)
+		if err != nil || !f.untouched() {
+			return false
+		}
+		f.last = t
+	}
+	m.Forget(&f.src.lines, &f.text, to)
+	return true
+}
+
+// record is the file's position as it is to be stored; false: not now, the file cannot
+// be read there, or it is not known what it is.
+func (f *file) record(now time.Time) (position.Change, int64, bool) {
+	if f.copy.of != nil {
+		return position.Change{}, 0, false
+	}
+	committed, _ := f.window().Position()
+	at := f.at
+	at.Path, at.Offset, at.Stored = f.path, committed, now.Unix()
+	if committed == f.text.Read {
+		at.Marker = f.last.marker()
+	} else {
+		var t trail
+		var err error
+		t.n, err = position.Preceding(f.fd, &t.bytes, committed)
+		if err != nil || !f.untouched() { // rewritten meanwhile: no marker of its new content
+			return position.Change{}, 0, false
+		}
+		at.Marker = t.marker()
+	}
+	f.at = at
+	v, err := json.Marshal(at)
+	return position.Change{Bucket: position.Files, Key: f.key, Value: v}, committed, err == nil
+}
+
+// proof is of what was last recorded of f, which a copy has even if f was read on after
+// it was made; if nothing was, of what was read.
+func (f *file) proof() position.Proof {
+	p := position.Proof{Of: f.at.Generation(), At: f.at.Offset, Marker: f.at.Marker, From: f.at.Offset}
+	if p.At == 0 {
+		p.At, p.Marker = f.text.Read, f.last.marker()
+	}
+	return p
+}
+
+// has tells whether what p says is in f.
+func (f *file) has(p position.Proof) bool {
+	if p.At == 0 || f.extent.size < p.At {
+		return false
+	}
+	var t trail
+	var err error
+	t.n, err = position.Preceding(f.fd, &t.bytes, p.At)
+	return err == nil && t.marker() == p.Marker
+}
+
+// isLike tells whether the last bytes of f are at their place in o as well.
+func (f *file) isLike(o *file) bool {
+	var a, b [position.MarkerLen]byte
+	_, errA := position.Preceding(f.fd, &a, f.extent.size)
+	_, errB := position.Preceding(o.fd, &b, f.extent.size)
+	return errA == nil && errB == nil && a == b
+}
+
+// trouble notes that the file cannot be read now; the poll tries again.
+func (f *file) trouble(log *slog.Logger, err error) {
+	if f.problem != err.Error() {
+		f.problem = err.Error()
+		log.Error("cannot read file", "path", f.path, "offset", f.text.Read, "error", err)
+	}
+}
+
+func (f *file) recovered(log *slog.Logger) {
+	if f.problem != "" {
+		f.problem = ""
+		log.Info("file can be read again", "path", f.path)
+	}
+}
+
+// lag is what is not acknowledged, in bytes. What may be a copy has none: its lines are
+// counted in the file that it may be a copy of.
+func (f *file) lag() int64 {
+	if f.copy.of != nil {
+		return 0
+	}
+	committed, _ := f.window().Position()
+	return max(0, f.extent.size-committed)
+}

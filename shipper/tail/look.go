@@ -1,0 +1,107 @@
+package tail
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/send"
+	"github.com/sluicelog/sluice/shipper/source"
+)
+
+// lookAt reads what grew of a source's files and closes what is finished; out is nil
+// while no batch is free, then what would make events waits.
+func (t *reader) lookAt(s *origin, out *send.Batch) {
+	for _, f := range slices.Clone(s.files) {
+		if f.copy.of != nil {
+			t.finder.compare(f)
+			continue
+		}
+		if f.fd >= 0 {
+			if f != s.live {
+				if st, err := disk.StatOpen(f.fd); err == nil {
+					f.extent.size = st.Size
+					if st.Links == 0 && f.times.deleted.IsZero() {
+						f.times.deleted = t.now
+					}
+				}
+			}
+			if f.extent.size != f.extent.end || !f.extent.eof {
+				t.finder.queue.add(f)
+			} else if f.text.Keeps() && t.now.Sub(f.times.grew) > 5*time.Second && f == s.live {
+				f.rewind(t.maker, f.text.Start())
+			}
+		}
+		t.settle(f, out)
+	}
+}
+
+// settle closes f when nothing more will come of it, or when it was kept for long enough
+// after it was deleted.
+func (t *reader) settle(f *file, out *send.Batch) {
+	switch {
+	case f.fd < 0:
+		// A closed file that has no name any more is forgotten.
+		if f != f.src.live && t.now.Sub(f.times.seen) >= 3*t.cfg.Scan.D()+t.cfg.Poll.D() {
+			t.finder.forget(f)
+		}
+	case out == nil:
+	case !f.times.deleted.IsZero() && t.now.Sub(f.times.deleted) >= t.cfg.HoldDeleted.D():
+		t.giveUp(f, out)
+	case f.extent.eof && f.extent.size <= f.extent.end && t.over(f):
+		t.finish(f, out)
+	}
+}
+
+// over tells whether a file that was read to its end will not grow any more.
+func (t *reader) over(f *file) bool {
+	s, still := f.src, t.now.Sub(f.times.grew)
+	switch h := s.spec.Hints; {
+	case h.Sealed && s.after(f):
+		return f.extent.drained
+	case s.gone || h.Ended:
+		return still >= 2*t.cfg.Poll.D()
+	case f == s.live:
+		return false
+	}
+	return still >= min(quiet, t.cfg.HoldDeleted.D())
+}
+
+// finish closes f, which is over, once all of it is stored.
+func (t *reader) finish(f *file, out *send.Batch) {
+	s := f.src
+	if f.text.Read < f.extent.end { // the unfinished line was given back
+		t.finder.queue.add(f)
+		return
+	}
+	if !s.after(f) || s.spec.Joiner != source.Pieces {
+		t.flush(out, f) // no end will come of what is unfinished
+	}
+	t.flushCarry(out, f) // a line may go on in the next file, but never a raw line
+	stored, underWay := f.window().Position()
+	if f.text.Carried() > 0 || s.lines.Unfinished(&f.text) || underWay > 0 || stored != f.text.Read || out.Pending() {
+		return
+	}
+	if f == s.live && !s.gone {
+		if f.stored == stored {
+			t.finder.close(f) // its writer has ended: opened again when it grows
+		}
+		return
+	}
+	t.finder.close(f)
+	if !f.times.deleted.IsZero() {
+		t.finder.forget(f)
+	}
+}
+
+// giveUp closes a deleted file with what is unread in it.
+func (t *reader) giveUp(f *file, out *send.Batch) {
+	t.flush(out, f)
+	if lost := f.extent.size - f.text.Read; lost > 0 {
+		t.m.givenFiles.Inc()
+		t.m.givenBytes.Add(float64(lost))
+		t.log.Error("deleted file given up with bytes unread", "path", f.path, "bytes", lost, "held", t.now.Sub(f.times.deleted).Round(time.Second))
+	}
+	t.finder.close(f)
+	t.finder.forget(f)
+}

@@ -1,0 +1,120 @@
+package tail
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/position"
+)
+
+// open begins to follow the file under path, where its record says, where the live file
+// was of which it is a copy, or from its start.
+func (t *finder) open(s *origin, path string, live *file) *file {
+	fd, st, err := disk.Open(path)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.trouble(s, err)
+		}
+		return nil
+	}
+	if known := t.files[st.ID]; known != nil { // moved here since it was looked for
+		t.closer.close(fd)
+		return nil
+	}
+	return t.opened(s, fd, st, path, live)
+}
+
+// opened is open for a file that is open.
+func (t *finder) opened(s *origin, fd int, st disk.Stat, path string, live *file) *file {
+	s.problem, s.opened, t.exhausted = "", true, false
+	t.m.opened.Inc()
+	t.nFD++
+	f := t.resumed(s, fd, st, path)
+	f.times.seen, f.times.grew = t.now, t.now
+	s.files = append(s.files, f)
+	t.files[f.id] = f
+	if f.stored < 0 {
+		f = t.begin(f, live)
+	}
+	return f
+}
+
+// resumed takes the file up where its record says, or as one that has none yet.
+func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
+	at, ok := t.resume[st.Key()]
+	if !ok {
+		at = position.Record{Path: path, Dev: st.Dev, Ino: st.Ino, Birth: st.Birth, Seen: t.now.UnixNano()}
+		f := newFile(s, fd, st, path, at, -1)
+		f.durable = st.Birth != 0 // else its generation is the moment we saw it, to be stored first
+		return f
+	}
+	delete(t.resume, st.Key())
+	at.Path, at.Dev = path, st.Dev
+	f := newFile(s, fd, st, path, at, at.Offset)
+	if err := f.load(); errors.Is(err, io.ErrUnexpectedEOF) || err == nil && f.last.marker() != at.Marker {
+		t.m.truncated.Inc()
+		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", at.Offset, "size", st.Size)
+		past := position.Proof{Of: at.Generation(), At: at.Offset, Marker: at.Marker, From: at.Offset}
+		return newFile(s, fd, st, path, at.Cut(past), -1)
+	}
+	f.durable = true
+	return f
+}
+
+// reopen takes up a closed file that has grown.
+func (t *finder) reopen(f *file) {
+	fd, st, err := disk.Open(f.path)
+	if err != nil {
+		t.trouble(f.src, err)
+		return
+	}
+	if st.Key() != f.key || st.ID != f.id {
+		t.closer.close(fd)
+		return
+	}
+	t.nFD++
+	f.fd, f.extent.eof, f.extent.drained = fd, false, false
+}
+
+// close gives the descriptor back.
+func (t *finder) close(f *file) {
+	t.watches.disarm(f)
+	if f.fd >= 0 {
+		t.closer.close(f.fd)
+		f.fd = -1
+		t.nFD--
+	}
+	if f.text.Keeps() {
+		t.maker.Drop(&f.text)
+	}
+}
+
+// forget follows a file no more, and has its record deleted.
+func (t *finder) forget(f *file) {
+	f.finished = true
+	f.src.remove(f)
+	if t.files[f.id] == f {
+		delete(t.files, f.id)
+	}
+	t.saver.note(position.Change{Bucket: position.Files, Key: f.key})
+}
+
+// trouble notes that a file of a source cannot be followed now; the poll tries again.
+func (t *finder) trouble(s *origin, err error) {
+	t.m.openErrs.Inc()
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		if !t.exhausted {
+			t.exhausted = true
+			t.log.Error("no more file descriptors, files wait", "open", t.nFD, "error", err)
+		}
+		return
+	}
+	if s.problem != err.Error() {
+		s.problem = err.Error()
+		t.log.Error("cannot follow file", "path", s.spec.Path, "error", err)
+	}
+}

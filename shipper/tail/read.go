@@ -1,0 +1,69 @@
+package tail
+
+import (
+	"bytes"
+
+	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/position"
+	"github.com/sluicelog/sluice/shipper/send"
+)
+
+// reader reads files and makes events of what is in them. What makes events is given the
+// batch that they go to.
+type reader struct {
+	*room
+	finder *finder
+	buf    []byte
+	apart  bool // partition_by source: a batch is told what to expect of one source
+}
+
+func newReader(r *room, f *finder) *reader {
+	return &reader{room: r, finder: f, buf: make([]byte, position.MarkerLen+readSize), apart: r.cfg.PartitionBy == send.BySource}
+}
+
+// step reads once from f and reports whether there may be more.
+func (t *reader) step(out *send.Batch, f *file) (more bool) {
+	if f.fd < 0 || f.finished {
+		return false
+	}
+	younger := f.src.after(f)
+	prior := f.last.n
+	n, err := disk.Pread(f.fd, t.buf, f.text.Read-int64(prior))
+	if err != nil {
+		t.m.readErrs.Inc()
+		f.trouble(t.log, err)
+		return false
+	}
+	if n < prior || !bytes.Equal(t.buf[:prior], f.last.text()) {
+		t.truncated(out, f)
+		return false
+	}
+	f.recovered(t.log)
+	if n == prior {
+		return t.atEnd(f, younger)
+	}
+	used := t.feed(out, f, t.buf[prior:n])
+	f.extent.eof, f.extent.recheck, f.times.grew = false, false, t.now
+	f.turn.read += int64(used)
+	f.src.read.bytes += int64(used)
+	return true
+}
+
+// atEnd is where f has nothing to read. It is watched, then looked at once more, since
+// it may have grown before the watch was there.
+func (t *reader) atEnd(f *file, younger bool) (again bool) {
+	e := &f.extent
+	e.eof, e.size, e.end = true, f.text.Read, f.text.Read
+	if younger && !e.drained {
+		e.drained = true
+		if n := f.src.next(); n != nil {
+			defer t.finder.queue.add(n)
+		}
+	}
+	if e.recheck || !t.finder.watches.arm(f) {
+		e.recheck = false
+		return false
+	}
+	e.recheck = true
+	return true
+}
