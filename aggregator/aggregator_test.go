@@ -27,8 +27,8 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
-// gate is a network that a test cuts: down, every connection to the cluster behind
-// it breaks and no new one is answered.
+// gate is a network that a test cuts: down, every connection to the cluster
+// breaks and no new one is answered.
 type gate struct {
 	mu    sync.Mutex
 	down  bool
@@ -532,7 +532,7 @@ func bigRecord(n int) *kgo.Record {
 }
 
 // A record that the target refuses for ever is in the dead-letter topic with its
-// bytes and the reason, and those behind it go on.
+// bytes and the reason, and those after it go on.
 func TestRefusedRecordIsDeadLettered(t *testing.T) {
 	f := func(name, limit string, wantParts ...string) {
 		t.Run(name, func(t *testing.T) {
@@ -565,7 +565,7 @@ func TestRefusedRecordIsDeadLettered(t *testing.T) {
 				t.Errorf("committed %d records, want 101", n)
 			}
 			if n := strings.Count(s.log.String(), "they go to the dead-letter topic"); n != 1 {
-				t.Errorf("told %d times, want once:\n%s", n, &s.log)
+				t.Errorf("logged %d times, want once:\n%s", n, &s.log)
 			}
 		})
 	}
@@ -590,7 +590,7 @@ func TestRecordThatNobodyTakesHoldsItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := strings.Count(s.log.String(), "partition held"); n != 1 {
-		t.Errorf("told %d times, want once:\n%s", n, &s.log)
+		t.Errorf("logged %d times, want once:\n%s", n, &s.log)
 	}
 	g := s.clusters["dc1"].GroupInfo("sluice-aggregator")
 	for p, want := range map[int32]int64{0: 20, 1: 10, 2: 20, 3: 20} {
@@ -632,7 +632,7 @@ func TestTargetTopicByDC(t *testing.T) {
 	}
 }
 
-// A circle that only the topics' names tell ends Run.
+// A circle that only the topics' names show ends Run.
 func TestCircleByRegularExpressionEndsRun(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
@@ -643,11 +643,11 @@ func TestCircleByRegularExpressionEndsRun(t *testing.T) {
 	defer cancel()
 	err := Run(ctx, s.cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), metrics.New("aggregator", "h"), admin.NewState("aggregator"))
 	if err == nil || !strings.Contains(err.Error(), "circle") {
-		t.Errorf("Run = %v, want an error that tells the circle", err)
+		t.Errorf("Run = %v, want an error that names the circle", err)
 	}
 }
 
-func TestStatusTellsSourcesAndTarget(t *testing.T) {
+func TestStatusHasSourcesAndTarget(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 1)
 	st := admin.NewState("aggregator")

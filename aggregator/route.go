@@ -58,7 +58,7 @@ func render(template, topic, dc string) string {
 	return name[:min(len(name), 249)] // the longest name Kafka allows
 }
 
-// withDC returns the record's headers, with label's dc header behind them if there is
+// withDC returns the record's headers, with label's dc header after them if there is
 // none, and the data centre they name. Headers that have to be copied are cut from
 // free, which is allocated for many of the left records at once, if at all.
 func withDC(headers, label, free []kafka.Header, left int) (with []kafka.Header, dc []byte, rest []kafka.Header) {
@@ -121,7 +121,7 @@ func check(cfg *config.Config) error {
 			to := render(a.Target.Topic, t, dc)
 			if to == t || !(strings.HasPrefix(t, "^") && strings.Contains(a.Target.Topic, "{topic}")) && subscribed(src.Topics, to) {
 				return circleError(src, t, to)
-			} // of the other regular expressions the topics tell, once they are known
+			} // with other regular expressions it shows once the topics are known
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func TestWithDC(t *testing.T) {
 			t.Errorf("withDC(%s) = %s, dc %s, want %s, %s", headers, got[1:], dc, want, wantDC)
 		}
 		if len(rest)%(len(in)+1) != 0 || cap(with) != len(with) && len(rest) > 0 {
-			t.Errorf("withDC(%s) leaves %d free, %d behind it", headers, len(rest), cap(with)-len(with))
+			t.Errorf("withDC(%s) leaves %d free, %d after it", headers, len(rest), cap(with)-len(with))
 		}
 	}
 	f("", "dc=dc1", "dc1")

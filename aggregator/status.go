@@ -22,9 +22,9 @@ func (r *relay) status() any {
 			Topic         string `json:"topic"`
 			InFlightBytes int64  `json:"in_flight_bytes"`
 		} `json:"target"`
-		InFlight int64    `json:"in_flight"`      // records
-		Dead     int      `json:"waiting_dead"`   // records on their way to the dead-letter topic
-		Held     []held   `json:"held,omitempty"` // records that even the dead-letter topic refuses
+		InFlight int64    `json:"in_flight"`      // events
+		Dead     int      `json:"waiting_dead"`   // events on their way to the dead-letter topic
+		Held     []held   `json:"held,omitempty"` // events that even the dead-letter topic refuses
 		Sources  []source `json:"sources"`
 	}{InFlight: r.taken.Load()}
 	target := r.cfg.Aggregator.Target

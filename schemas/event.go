@@ -11,7 +11,7 @@ import (
 	"github.com/sluicelog/sluice/internal/jsontext"
 )
 
-// An event is one ECS JSON object without newline. Its first members stand at fixed
+// An event is one ECS JSON object without newline. Its first members are at fixed
 // places, so the next stage finds them without a parser:
 //
 //	0                    21                      45               62                            92          105
@@ -34,7 +34,7 @@ type Line struct {
 	Time     time.Time // of the line where it has one, else of reading
 	Message  []byte    // inside of a JSON string: escaped, valid UTF-8, no quotes around it
 	Stream   string    // stdout, stderr or empty
-	Offset   int64     // in bytes: where the first raw byte stands in its file
+	Offset   int64     // in bytes: where the first raw byte is in its file
 	Size     int64     // raw bytes of the file that went into the event
 	Flags    []string  // log.flags
 	FileName []byte    // log.file.name, inside of a JSON string; empty: none
@@ -143,7 +143,7 @@ func AppendTime(dst []byte, t time.Time) []byte {
 	return append(dst, 'Z')
 }
 
-// Tail is all that an event says of its source, rendered once and copied behind each
+// Tail is all that an event says of its source, rendered once and copied after each
 // line. It is read-only after NewTail.
 type Tail struct {
 	path []byte // `"path":"..."`

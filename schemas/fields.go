@@ -53,5 +53,5 @@ const (
 	FlagPartial = "partial" // the line had no end when its file did, or was ended by a timeout
 	FlagSplit   = "split"   // one piece of a line longer than the limit
 	FlagCleaned = "cleaned" // bytes that are not UTF-8 were replaced by U+FFFD
-	FlagTorn    = "torn"    // not a line of its file's format; the message is what stands there
+	FlagTorn    = "torn"    // not a line of its file's format; the message is what is there
 )

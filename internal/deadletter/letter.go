@@ -80,7 +80,7 @@ func (l *Letter) stored() kafka.Record {
 	return r
 }
 
-// body is what is cut into parts: the value, and behind it key and headers if these are
+// body is what is cut into parts: the value, and after it key and headers if these are
 // too much to be repeated in each part.
 func (l *Letter) body() (b []byte, beside bool) {
 	if beside = besideSize(&l.Record) <= mostBeside; beside {

@@ -17,7 +17,7 @@ type Reader struct {
 	open  map[origin]*assembly
 }
 
-// origin tells letters in parts apart.
+// origin is what parts of one letter have in common.
 type origin struct {
 	cluster, topic string
 	partition      int32

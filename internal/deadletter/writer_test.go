@@ -80,7 +80,7 @@ func (p *topic) letters(t *testing.T) (out []*Letter) {
 	return out
 }
 
-// owner counts what it is told.
+// owner counts calls.
 type owner struct {
 	mu                    sync.Mutex
 	stored, dropped, held int

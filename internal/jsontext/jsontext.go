@@ -23,52 +23,50 @@ const (
 )
 
 // special has the high bit set of each byte of w that is below 0x20, a quote or a
-// backslash (Mycroft's test). Only the lowest mark is exact, as borrows run upwards.
+// backslash. Only the lowest mark is exact, as borrows run upwards, and they begin at a
+// true one (after Mycroft's test for a zero byte; quote and backslash leave the high bit
+// of a byte as it is, so one mask takes out what is not ASCII).
 func special(w uint64) uint64 {
-	quote, slash := w^ones*'"', w^ones*'\\'
-	return ((w-ones*0x20)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+	return ((w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) &^ w & highs
 }
-
-// foreign is special, and marks what is not ASCII as well.
-func foreign(w uint64) uint64 { return special(w) | w&highs }
 
 // Scan is the index of the quote that ends the string whose inside starts at b[0], and
 // where its last escape starts (-1: it has none). The index is -1 if there is no such
 // quote or the inside is not legal JSON in UTF-8.
 func Scan(b []byte) (end, lastEscape int) {
 	lastEscape = -1
+	seen := uint64(0) // all bytes, or'ed
 	for i := 0; ; {
 		for i+8 <= len(b) {
-			if m := foreign(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+			w := binary.LittleEndian.Uint64(b[i:])
+			seen |= w
+			if m := special(w); m != 0 {
 				i += bits.TrailingZeros64(m) / 8
 				break
 			}
 			i += 8
 		}
-		if i >= len(b) {
-			return -1, lastEscape
-		}
-		switch c := b[i]; {
-		case c == '"':
-			return i, lastEscape
-		case c == '\\':
-			n := EscapeLen(b[i:])
-			if n == 0 {
-				return -1, lastEscape
-			}
-			lastEscape = i
-			i += n
-		case c < 0x20:
-			return -1, lastEscape
-		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRune(b[i:])
-			if r == utf8.RuneError && n == 1 {
-				return -1, lastEscape
-			}
-			i += n
-		default:
+		for i < len(b) && b[i] >= 0x20 && b[i] != '"' && b[i] != '\\' {
+			seen |= uint64(b[i])
 			i++
 		}
+		if i >= len(b) || b[i] < 0x20 {
+			return -1, lastEscape
+		}
+		if b[i] == '"' {
+			if seen&highs != 0 && !utf8.Valid(b[:i]) {
+				return -1, lastEscape
+			}
+			return i, lastEscape
+		}
+		n := 2
+		if i+1 >= len(b) || !short[b[i+1]] {
+			if n = EscapeLen(b[i:]); n == 0 {
+				return -1, lastEscape
+			}
+		}
+		lastEscape = i
+		i += n
 	}
 }
 
@@ -93,13 +91,18 @@ func End(b []byte, from int) int {
 		if b[i] == '"' {
 			return i
 		}
-		n := EscapeLen(b[i:])
-		if n == 0 {
-			return -1
+		n := 2
+		if i+1 >= len(b) || !short[b[i+1]] {
+			if n = EscapeLen(b[i:]); n == 0 {
+				return -1
+			}
 		}
 		i += n
 	}
 }
+
+// short says of each byte whether a backslash before it makes an escape of two bytes.
+var short = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
 
 // Quote is the index of the first quote in b that no backslash escapes, or -1: the end
 // of a string whose inside starts at b[0] and is known to be legal.
@@ -123,29 +126,22 @@ func Quote(b []byte) int {
 // Plain reports whether text may be the inside of a string as it is: it is UTF-8 and
 // nothing in it has to be escaped.
 func Plain(b []byte) bool {
-	for i := 0; i < len(b); {
-		if i+8 <= len(b) {
-			m := foreign(binary.LittleEndian.Uint64(b[i:]))
-			if m == 0 {
-				i += 8
-				continue
-			}
-			i += bits.TrailingZeros64(m) / 8
-		}
-		switch c := b[i]; {
-		case c < 0x20, c == '"', c == '\\':
+	seen := uint64(0) // all bytes, or'ed
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if special(w) != 0 {
 			return false
-		case c >= utf8.RuneSelf:
-			r, n := utf8.DecodeRune(b[i:])
-			if r == utf8.RuneError && n == 1 {
-				return false
-			}
-			i += n
-		default:
-			i++
 		}
+		seen |= w
 	}
-	return true
+	for ; i < len(b); i++ {
+		if b[i] < 0x20 || b[i] == '"' || b[i] == '\\' {
+			return false
+		}
+		seen |= uint64(b[i])
+	}
+	return seen&highs == 0 || utf8.Valid(b)
 }
 
 // EscapeLen is the length of the escape that b starts with: 2, or 6 for \u and its four
@@ -154,13 +150,11 @@ func EscapeLen(b []byte) int {
 	if len(b) < 2 || b[0] != '\\' {
 		return 0
 	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	switch {
+	case short[b[1]]:
 		return 2
-	case 'u':
-		if len(b) >= 6 && isHex(b[2]) && isHex(b[3]) && isHex(b[4]) && isHex(b[5]) {
-			return 6
-		}
+	case b[1] == 'u' && len(b) >= 6 && isHex(b[2]) && isHex(b[3]) && isHex(b[4]) && isHex(b[5]):
+		return 6
 	}
 	return 0
 }

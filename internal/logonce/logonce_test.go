@@ -36,7 +36,7 @@ func TestStateIsLoggedOnChange(t *testing.T) {
 		failed("refused", true) // it is another outage
 		ok(0, true)
 
-		s.Began() // nobody was told
+		s.Began() // nothing was logged
 		ok(0, false)
 		began := s.Began()
 		time.Sleep(time.Second)

@@ -9,23 +9,21 @@ import "time"
 // with up to nine digits of a second, nothing is allocated; what else RFC 3339 allows
 // goes through the time package. False: b is no such time.
 func Parse(b []byte) (time.Time, bool) {
-	const form = "0000-00-00T00:00:00"
-	if len(b) < len(form)+1 || b[len(b)-1] != 'Z' {
+	const form = len("0000-00-00T00:00:00")
+	if len(b) < form+1 || b[len(b)-1] != 'Z' || b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
 		return parseAny(b)
 	}
-	for i, c := range []byte(form) {
-		if c == '0' && !isDigit(b[i]) || c != '0' && b[i] != c {
-			return parseAny(b)
-		}
+	century, year, month, day := Two(b, 0), Two(b, 2), Two(b, 5), Two(b, 8)
+	hour, min, sec := Two(b, 11), Two(b, 14), Two(b, 17)
+	if century|year|month|day|hour|min|sec < 0 {
+		return parseAny(b)
 	}
-	two := func(i int) int { return int(b[i]-'0')*10 + int(b[i+1]-'0') }
-	year, month, day := two(0)*100+two(2), two(5), two(8)
-	hour, min, sec := two(11), two(14), two(17)
-	if month < 1 || month > 12 || day < 1 || day > DaysIn(year, month) || hour > 23 || min > 59 || sec > 59 {
+	year += century * 100
+	if month < 1 || month > 12 || day < 1 || day > 28 && day > DaysIn(year, month) || hour > 23 || min > 59 || sec > 59 {
 		return time.Time{}, false
 	}
 	ns := 0
-	if frac := b[len(form) : len(b)-1]; len(frac) > 0 {
+	if frac := b[form : len(b)-1]; len(frac) > 0 {
 		if frac[0] != '.' || len(frac) < 2 || len(frac) > 10 {
 			return parseAny(b)
 		}
@@ -53,13 +51,16 @@ func Two(b []byte, i int) int {
 // Fraction reads the digits from b[i] on as the part of a second that follows its point:
 // nanoseconds, and the index after the last digit. Digits after the ninth count nothing.
 func Fraction(b []byte, i int) (nano, end int) {
-	scale := 100_000_000
+	from := i
 	for ; i < len(b) && isDigit(b[i]); i++ {
-		nano += int(b[i]-'0') * scale
-		scale /= 10
+		if i-from < 9 {
+			nano = nano*10 + int(b[i]-'0')
+		}
 	}
-	return nano, i
+	return nano * scale[min(i-from, 9)], i
 }
+
+var scale = [10]int{1e9, 1e8, 1e7, 1e6, 1e5, 1e4, 1e3, 100, 10, 1}
 
 // DaysIn is how many days a month (1 to 12) has in the Gregorian calendar.
 func DaysIn(year, month int) int {

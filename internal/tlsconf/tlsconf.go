@@ -57,8 +57,8 @@ func New(t config.TLS) (*Client, error) {
 
 // For is the configuration of one connection to a host. crypto/tls takes fixed roots
 // only, so each connection has its own and the check of roots and name stays the
-// standard one: from inside a handshake the name cannot be told if it is an address,
-// since no server is told such a name.
+// standard one: from inside a handshake the name is not known if it is an address,
+// since no server is sent such a name.
 func (c *Client) For(host string) (*tls.Config, error) {
 	roots, err := c.roots()
 	if err != nil {
