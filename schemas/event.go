@@ -173,7 +173,7 @@ func NewTail(s *Source) *Tail {
 		t.path = append(jsontext.Append(append(t.path, `"path":"`...), s.Path), '"')
 	}
 	if s.ID != "" {
-		t.rest = append(AppendString(append(t.rest, `,"source":"`...), s.ID), '"')
+		t.rest = append(jsontext.Append(append(t.rest, `,"source":"`...), s.ID), '"')
 	}
 	t.rest = append(t.rest, '}')
 	var w objects
@@ -288,14 +288,3 @@ func (w *objects) list(name string, items []string) {
 	}
 	w.buf = append(w.buf, ']')
 }
-
-// AppendString is jsontext.Append.
-func AppendString[S []byte | string](dst []byte, s S) []byte { return jsontext.Append(dst, s) }
-
-// AppendCleaned is jsontext.AppendCleaned.
-func AppendCleaned[S []byte | string](dst []byte, s S) (_ []byte, invalid int) {
-	return jsontext.AppendCleaned(dst, s)
-}
-
-// StringEnd is jsontext.Quote.
-func StringEnd(b []byte) int { return jsontext.Quote(b) }

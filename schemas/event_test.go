@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/sluicelog/sluice/internal/jsontext"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -15,7 +17,7 @@ func sample() (*Line, *Tail) {
 	raw := []byte(`2026-11-21 08:57:47.123 INFO  [exec-1] c.q.OrderService - id=7919 ua="Mozilla/5.0" 上海`)
 	p := NewPlace(SourceID("l-agent12", "docker", "0123"), "", "stdout")
 	at := time.Date(2026, 11, 21, 8, 57, 47, 123456789, time.UTC)
-	l := &Line{ID: p.Line(4096).Add(raw).ID(at), Time: at, Message: AppendString(nil, raw), Stream: "stdout", Offset: 4096, Size: 180, Generation: "1311-1763715467000000001-0"}
+	l := &Line{ID: p.Line(4096).Add(raw).ID(at), Time: at, Message: jsontext.Append(nil, raw), Stream: "stdout", Offset: 4096, Size: 180, Generation: "1311-1763715467000000001-0"}
 	return l, NewTail(&Source{
 		ID: SourceID("l-agent12", "docker", "0123"), Path: "/var/lib/docker/containers/0123/0123-json.log", ContainerID: "0123", ContainerName: "mesos-6f2a", Image: "registry/order:1.2.3",
 		ContainerLabels: map[string]string{"team": "order"}, TaskID: "prod_order.6f2a", AppID: "/prod/order", AppVersion: "2026-11-20T10:00:00Z",
@@ -103,28 +105,6 @@ func FuzzParseHead(f *testing.F) {
 	})
 }
 
-// What AppendCleaned writes is read back by encoding/json as the same text, invalid
-// bytes as U+FFFD.
-func FuzzAppendCleaned(f *testing.F) {
-	for _, s := range []string{"", "plain", "a\"b\\c\n\r\t\x00\x1f\x7f", "\x1b[31mred\x1b[0m", "上海 \xff\xfe ok \xe4\xb8", "\u2028\u2029<&>"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		out, invalid := AppendCleaned([]byte(`"`), b)
-		var got string
-		if err := json.Unmarshal(append(out, '"'), &got); err != nil {
-			t.Fatalf("%q: %v", out, err)
-		}
-		want := string([]rune(string(b)))
-		if got != want {
-			t.Fatalf("got %q, want %q", got, want)
-		}
-		if (invalid == 0) != (want == string(b)) {
-			t.Fatalf("%q: invalid = %d", b, invalid)
-		}
-	})
-}
-
 func TestAppendTime(t *testing.T) {
 	f := func(at time.Time, want string) {
 		t.Helper()
@@ -159,15 +139,5 @@ func BenchmarkParseHead(b *testing.B) {
 		if _, ok := ParseHead(v); !ok {
 			b.Fatal("no head")
 		}
-	}
-}
-
-func BenchmarkAppendString(b *testing.B) {
-	line := bytes.Repeat([]byte(`GET /order/7919?ua="x" 200 `), 40)
-	var dst []byte
-	b.SetBytes(int64(len(line)))
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = AppendString(dst[:0], line)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/sluicelog/sluice/internal/jsontext"
-	"github.com/sluicelog/sluice/schemas"
 )
 
 // What a parser keeps between messages is bounded, whatever messages were before.
@@ -15,7 +14,7 @@ func TestMemoryOfAParserIsBounded(t *testing.T) {
 	long := strings.Repeat("x", 200_000)
 	many := `{"k":1` + strings.Repeat(`,"a":1`, 2*jsontext.MaxMembers) + `}`
 	for _, line := range []string{`{"a":"` + long + `"}`, `a=1 b=` + long, many, long} {
-		p.Parse(schemas.AppendString(nil, line), readTime, Options{})
+		p.Parse(jsontext.Append(nil, line), readTime, Options{})
 		p.Shed(size)
 		for name, b := range map[string][]byte{"text": p.text, "pairs": p.pairs, "app": p.app} {
 			if cap(b) > size {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/indexer/internal/samples"
-	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/internal/jsontext"
 )
 
 var readTime = samples.ReadTime
@@ -23,7 +23,7 @@ func TestParseText(t *testing.T) {
 	p := newParser("Asia/Shanghai")
 	f := func(line, format, wantTime, wantLevel, wantLogger string) {
 		t.Helper()
-		got := p.Parse(schemas.AppendString(nil, line), readTime, Options{})
+		got := p.Parse(jsontext.Append(nil, line), readTime, Options{})
 		at := ""
 		if !got.Time.IsZero() {
 			at = got.Time.UTC().Format("2006-01-02T15:04:05.999999999")
@@ -31,7 +31,7 @@ func TestParseText(t *testing.T) {
 		if got.Format.String() != format || at != wantTime || got.Level != wantLevel || string(got.Logger) != wantLogger {
 			t.Errorf("%s:\ngot  %s %q %q %q\nwant %s %q %q %q", line, got.Format, at, got.Level, got.Logger, format, wantTime, wantLevel, wantLogger)
 		}
-		if string(got.Message) != string(schemas.AppendString(nil, line)) || got.App != nil {
+		if string(got.Message) != string(jsontext.Append(nil, line)) || got.App != nil {
 			t.Errorf("%s: message %s, app %s", line, got.Message, got.App)
 		}
 	}
@@ -128,7 +128,7 @@ func TestParseStructured(t *testing.T) {
 	p := newParser("UTC")
 	f := func(line, format, wantTime, wantLevel, wantLogger, wantTrace, wantMessage, wantApp string) {
 		t.Helper()
-		got := p.Parse(schemas.AppendString(nil, line), readTime, Options{})
+		got := p.Parse(jsontext.Append(nil, line), readTime, Options{})
 		at := ""
 		if !got.Time.IsZero() {
 			at = got.Time.Format("15:04:05.999999999")
@@ -137,7 +137,7 @@ func TestParseStructured(t *testing.T) {
 			t.Errorf("%s:\ngot  %s %q %q %q %q\nwant %s %q %q %q %q", line, got.Format, at, got.Level, got.Logger, got.Trace, format, wantTime, wantLevel, wantLogger, wantTrace)
 		}
 		if wantMessage == "" {
-			wantMessage = string(schemas.AppendString(nil, line))
+			wantMessage = string(jsontext.Append(nil, line))
 		}
 		if string(got.Message) != wantMessage || string(got.App) != wantApp {
 			t.Errorf("%s:\ngot  message %s app %s\nwant message %s app %s", line, got.Message, got.App, wantMessage, wantApp)
@@ -178,7 +178,7 @@ func FuzzParse(f *testing.F) {
 	}
 	p := newParser("Asia/Shanghai")
 	f.Fuzz(func(t *testing.T, line string) {
-		in := schemas.AppendString(nil, line)
+		in := jsontext.Append(nil, line)
 		kept := string(in)
 		got := p.Parse(in, readTime, Options{})
 		if string(in) != kept {

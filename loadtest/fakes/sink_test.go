@@ -14,6 +14,7 @@ import (
 	"github.com/sluicelog/sluice/loadtest/fakes"
 	"github.com/sluicelog/sluice/loadtest/generate"
 	"github.com/sluicelog/sluice/loadtest/verify"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 
@@ -31,7 +32,7 @@ func sinkEvent(seq, offset, size int64) []byte {
 	at := time.Date(2026, 11, 21, 8, 57, 47, 123456000, time.UTC)
 	m := generate.Mark{Run: 1, Seq: seq, Time: at.UnixMicro()}
 	text := generate.AppendSeal(append(m.Append(nil), said...), []byte(said))
-	return schemas.AppendEvent(nil, &schemas.Line{Time: at, Message: schemas.AppendString(nil, text), Stream: "stdout", Offset: offset, Size: size},
+	return schemas.AppendEvent(nil, &schemas.Line{Time: at, Message: jsontext.Append(nil, text), Stream: "stdout", Offset: offset, Size: size},
 		schemas.NewTail(&schemas.Source{Host: "h", Path: "/log"}))
 }
 

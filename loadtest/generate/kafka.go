@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluicelog/sluice/loadtest/topic"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 
@@ -70,7 +71,7 @@ func (k *KafkaWriter) WriteNext(l *Lines) error {
 		k.arena = make([]byte, 0, 1<<20)
 	}
 	from := len(k.arena)
-	message := schemas.AppendString(nil, k.text)
+	message := jsontext.Append(nil, k.text)
 	k.arena = schemas.AppendEvent(k.arena, &schemas.Line{ID: s.place.Line(s.offset).Add(k.text).ID(at), Time: at, Message: message, Stream: "stdout", Offset: s.offset, Size: size}, s.tail)
 	k.client.Produce(context.Background(), &kgo.Record{
 		Topic: k.Topic, Partition: int32(m.Source % k.Partitions), Key: s.key, Value: k.arena[from:len(k.arena):len(k.arena)], Headers: s.headers, Timestamp: time.Now(),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/loadtest/generate"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 
@@ -35,7 +36,7 @@ func event(source int, seq, offset, size int64) []byte {
 	m := generate.Mark{Run: 1, Source: source, Seq: seq, Time: lineTime.UnixMicro()}
 	text := generate.AppendSeal(append(m.Append([]byte("INFO ")), said...), []byte(said))
 	id := schemas.NewPlace(fmt.Sprint(source), "", "").Line(offset).Add(text).ID(lineTime)
-	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: lineTime, Message: schemas.AppendString(nil, text), Stream: "stdout", Offset: offset, Size: size},
+	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: lineTime, Message: jsontext.Append(nil, text), Stream: "stdout", Offset: offset, Size: size},
 		schemas.NewTail(&schemas.Source{Host: "h", Path: "/log"}))
 }
 
@@ -142,7 +143,7 @@ func BenchmarkSealed(b *testing.B) {
 	sum := 0
 	for range 1000 {
 		l.Next()
-		_, text, _ := generate.CutMark(schemas.AppendString(nil, l.AppendText(nil)))
+		_, text, _ := generate.CutMark(jsontext.Append(nil, l.AppendText(nil)))
 		behind = append(behind, text)
 		sum += len(text)
 	}
@@ -178,8 +179,8 @@ func TestVerifierFindsTornLines(t *testing.T) {
 		text := l.AppendText(nil)
 		f := func(what string, text []byte, want int64) {
 			t.Helper()
-			in := schemas.AppendEvent(nil, &schemas.Line{Time: lineTime, Message: schemas.AppendString(nil, text)}, schemas.NewTail(&schemas.Source{Host: "h"}))
-			for _, value := range [][]byte{text, in, schemas.AppendString(nil, in)} {
+			in := schemas.AppendEvent(nil, &schemas.Line{Time: lineTime, Message: jsontext.Append(nil, text)}, schemas.NewTail(&schemas.Source{Host: "h"}))
+			for _, value := range [][]byte{text, in, jsontext.Append(nil, in)} {
 				before := a.torn
 				if v.See(value, time.Time{}); a.torn-before != want {
 					t.Fatalf("%s: torn %d, want %d: %s", what, 1-want, want, value)

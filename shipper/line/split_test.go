@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 )
@@ -15,7 +16,7 @@ func TestSplitEventAddsUp(t *testing.T) {
 	tail := schemas.NewTail(&schemas.Source{Path: "/x", Host: "h"})
 	f := func(message string, set Flags) {
 		t.Helper()
-		l := &schemas.Line{Time: time.Unix(1, 0), Message: schemas.AppendString(nil, message), Stream: "stdout", Offset: 1000, Size: 77, Flags: set.Texts(), Generation: "7-8-0", FileName: []byte("a.log")}
+		l := &schemas.Line{Time: time.Unix(1, 0), Message: jsontext.Append(nil, message), Stream: "stdout", Offset: 1000, Size: 77, Flags: set.Texts(), Generation: "7-8-0", FileName: []byte("a.log")}
 		v := schemas.AppendEvent(nil, l, tail)
 		a, b, ok := Split(v)
 		if !ok {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 
@@ -16,7 +17,7 @@ var ReadTime = time.Date(2026, 11, 21, 8, 57, 50, 0, time.UTC)
 func Event(text string) []byte {
 	at := time.Date(2026, 11, 21, 8, 57, 50, 123456789, time.UTC)
 	id := schemas.NewPlace("s", "", "stdout").Line(4096).Add([]byte(text)).ID(at)
-	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: at, Message: schemas.AppendString(nil, text), Stream: "stdout", Offset: 4096, Size: 180,
+	return schemas.AppendEvent(nil, &schemas.Line{ID: id, Time: at, Message: jsontext.Append(nil, text), Stream: "stdout", Offset: 4096, Size: 180,
 		Flags: []string{schemas.FlagPartial}, FileName: []byte("a.log")},
 		schemas.NewTail(&schemas.Source{
 			Path: "/var/lib/docker/containers/0123/0123-json.log", ContainerID: "0123", ContainerName: "mesos-6f2a", Image: "registry/order:1.2.3",
