@@ -48,10 +48,16 @@ func (s *State) Began() time.Time {
 // OK notes that it works. If it did not, and that was logged, ended is true, and down is
 // how long that took.
 func (s *State) OK() (down time.Duration, ended bool) {
+	if !s.Failing() {
+		return 0, false
+	}
 	down, ended = time.Since(s.since).Round(time.Millisecond), s.logged
 	*s = State{}
 	return down, ended
 }
+
+// Reason is why it does not work, as logged last; empty: it works, or nothing was logged.
+func (s *State) Reason() string { return s.reason }
 
 // Failing reports whether it does not work.
 func (s *State) Failing() bool { return !s.since.IsZero() }

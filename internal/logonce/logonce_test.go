@@ -12,14 +12,14 @@ func TestStateIsLoggedOnChange(t *testing.T) {
 		var s State
 		failed := func(reason string, want bool) {
 			t.Helper()
-			if got := s.Failed(reason); got != want || !s.Failing() {
+			if got := s.Failed(reason); got != want || !s.Failing() || s.Reason() != reason {
 				t.Errorf("%s: logged is %v, want %v; failing is %v", reason, got, want, s.Failing())
 			}
 		}
 		ok := func(want time.Duration, wantEnded bool) {
 			t.Helper()
 			down, ended := s.OK()
-			if ended != wantEnded || ended && down != want || s.Failing() {
+			if ended != wantEnded || ended && down != want || s.Failing() || s.Reason() != "" {
 				t.Errorf("ended is %v after %v, want %v after %v; failing is %v", ended, down, wantEnded, want, s.Failing())
 			}
 		}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/loadtest/fakes"
 	"github.com/sluicelog/sluice/loadtest/generate"
 	"github.com/sluicelog/sluice/loadtest/verify"
-	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 

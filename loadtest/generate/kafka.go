@@ -8,8 +8,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluicelog/sluice/loadtest/topic"
 	"github.com/sluicelog/sluice/internal/jsontext"
+	"github.com/sluicelog/sluice/loadtest/topic"
 	"github.com/sluicelog/sluice/schemas"
 )
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluicelog/sluice/loadtest/generate"
 	"github.com/sluicelog/sluice/internal/jsontext"
+	"github.com/sluicelog/sluice/loadtest/generate"
 	"github.com/sluicelog/sluice/schemas"
 )
 

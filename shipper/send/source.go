@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/line"
 )
@@ -22,7 +23,7 @@ type Source struct {
 	made    *int64        // events made, counted for its kind
 	refused atomic.Int64  // memory of events that Kafka refuses, in bytes
 	memory  *atomic.Int64 // the same of all sources
-	problem string        // why it refuses them, for the status and to log on change
+	problem logonce.State // it refuses them
 }
 
 // widestGeneration has the length of the longest log.generation: two numbers of 64 bits
@@ -59,7 +60,7 @@ func (s *Source) Describe(info *schemas.Source, partitionBy string) {
 func (s *Source) Width() int { return s.width }
 
 // Problem is why Kafka refuses events of the source; empty: it takes all.
-func (s *Source) Problem() string { return s.problem }
+func (s *Source) Problem() string { return s.problem.Reason() }
 
 // Waits tells whether a file of the source is not to be read on, since Kafka refuses
 // events of it and too much is kept: of those, or of positions that wait after them.
@@ -76,17 +77,15 @@ func (s *Source) Waits(w *Window) bool {
 
 // Mended reports once that Kafka takes the events of the source again.
 func (s *Source) Mended() bool {
-	if s.problem == "" || s.refused.Load() > 0 {
+	if s.refused.Load() > 0 {
 		return false
 	}
-	s.problem = ""
-	return true
+	_, ended := s.problem.OK()
+	return ended
 }
 
 func (s *Source) refuse(err error) (news bool) {
-	news = s.problem != err.Error()
-	s.problem = err.Error()
-	return news
+	return s.problem.Failed(err.Error())
 }
 
 // keep counts the memory of an event that is kept until Kafka takes it.

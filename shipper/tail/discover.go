@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
 )
@@ -22,8 +23,8 @@ type finder struct {
 	saver   *saver
 	closer  *closer
 
-	nFD       int  // open files
-	exhausted bool // logged that descriptors ran out
+	nFD       int           // open files
+	exhausted logonce.State // descriptors ran out
 }
 
 const maxRotated = 99 // path.1 to path.99 are looked for

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/line"
@@ -30,19 +31,19 @@ type origin struct {
 	sent  *send.Source
 	read  *kindTally
 
-	files      []*file // oldest first
-	live       *file   // under spec.Path now; nil if there is none
-	compressed int     // most compressed rotated files seen
-	gone       bool    // its writer is gone
-	opened     bool    // a file of it could be opened
-	problem    string  // last error, for the status and to log on change
+	files      []*file       // oldest first
+	live       *file         // under spec.Path now; nil if there is none
+	compressed int           // most compressed rotated files seen
+	gone       bool          // its writer is gone
+	opened     bool          // a file of it could be opened
+	problem    logonce.State // it cannot be followed
 }
 
 // next is the file to be read before all others: the oldest that may have unread bytes
 // and for which no later one may be read yet.
 func (s *origin) next() *file {
 	for _, f := range s.files {
-		if f.fd >= 0 && !f.extent.drained && f.problem == "" && f.copy.of == nil {
+		if f.fd >= 0 && !f.extent.drained && !f.problem.Failing() && f.copy.of == nil {
 			return f
 		}
 	}
@@ -85,7 +86,7 @@ type file struct {
 	extent   extent
 	times    times
 	finished bool
-	problem  string
+	problem  logonce.State // it cannot be read
 }
 
 // turn is of a file that is to be read.
@@ -250,16 +251,14 @@ func (f *file) isLike(o *file) bool {
 
 // trouble notes that the file cannot be read now; the poll tries again.
 func (f *file) trouble(log *slog.Logger, err error) {
-	if f.problem != err.Error() {
-		f.problem = err.Error()
+	if f.problem.Failed(err.Error()) {
 		log.Error("cannot read file", "path", f.path, "offset", f.text.Read, "error", err)
 	}
 }
 
 func (f *file) recovered(log *slog.Logger) {
-	if f.problem != "" {
-		f.problem = ""
-		log.Info("file can be read again", "path", f.path)
+	if down, ended := f.problem.OK(); ended {
+		log.Info("file can be read again", "path", f.path, "after", down)
 	}
 }
 

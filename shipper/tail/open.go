@@ -30,7 +30,9 @@ func (t *finder) open(s *origin, path string, live *file) *file {
 
 // opened is open for a file that is open.
 func (t *finder) opened(s *origin, fd int, st disk.Stat, path string, live *file) *file {
-	s.problem, s.opened, t.exhausted = "", true, false
+	s.opened = true
+	s.problem.OK()
+	t.exhausted.OK()
 	t.m.opened.Inc()
 	t.nFD++
 	f := t.resumed(s, fd, st, path)
@@ -107,14 +109,12 @@ func (t *finder) forget(f *file) {
 func (t *finder) trouble(s *origin, err error) {
 	t.m.openErrs.Inc()
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		if !t.exhausted {
-			t.exhausted = true
+		if t.exhausted.Failed("") {
 			t.log.Error("no more file descriptors, files wait", "open", t.nFD, "error", err)
 		}
 		return
 	}
-	if s.problem != err.Error() {
-		s.problem = err.Error()
+	if s.problem.Failed(err.Error()) {
 		t.log.Error("cannot follow file", "path", s.spec.Path, "error", err)
 	}
 }

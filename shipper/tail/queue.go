@@ -5,7 +5,7 @@ type queue struct{ files []*file }
 
 // add has the file, or the one of its source that comes before, read soon.
 func (q *queue) add(f *file) {
-	if n := f.src.next(); n != nil && !f.extent.drained && f.problem == "" {
+	if n := f.src.next(); n != nil && !f.extent.drained && !f.problem.Failing() {
 		f = n
 	}
 	if f.turn.queued || f.fd < 0 || !f.durable || f.copy.of != nil || f.src.spec.Hints.Pending || f.finished || f.waits() {

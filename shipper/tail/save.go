@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
 )
@@ -19,7 +20,7 @@ type saver struct {
 	under   []position.Change // what of later is under way
 	storing []saving          // under way to the store; nil: nothing is
 	again   bool              // more is to be stored once that is done
-	problem string
+	problem logonce.State     // they cannot be stored
 }
 
 // saving is a file's position on its way to the store.
@@ -69,16 +70,14 @@ func (s *saver) saved(err error, now time.Time) (durable []*file) {
 	done := s.storing
 	s.storing = nil
 	if err != nil {
-		if s.problem != err.Error() {
-			s.problem = err.Error()
+		if s.problem.Failed(err.Error()) {
 			s.log.Error("positions cannot be stored, lines may be sent again after a restart", "error", err)
 		}
 		s.later = append(s.under, s.later...)
 		return nil
 	}
-	if s.problem != "" {
-		s.problem = ""
-		s.log.Info("positions are stored again")
+	if down, ended := s.problem.OK(); ended {
+		s.log.Info("positions are stored again", "after", down)
 	}
 	for _, d := range done {
 		d.file.stored = d.value

@@ -86,13 +86,13 @@ func (t *Tail) status() any {
 			Pending: s.spec.Hints.Pending, Error: s.sent.Problem(), Files: []fileStatus{},
 		}
 		if st.Error == "" {
-			st.Error = s.problem
+			st.Error = s.problem.Reason()
 		}
 		for _, f := range s.files {
 			at, _ := f.window().Position()
 			st.Files = append(st.Files, fileStatus{
 				Path: f.path, Inode: strconv.FormatUint(f.id.Ino, 10), Offset: at, Read: f.text.Read, Size: f.extent.size,
-				Lag: f.lag(), Open: f.fd >= 0, Deleted: !f.times.deleted.IsZero(), Error: f.problem,
+				Lag: f.lag(), Open: f.fd >= 0, Deleted: !f.times.deleted.IsZero(), Error: f.problem.Reason(),
 			})
 		}
 		out = append(out, st)

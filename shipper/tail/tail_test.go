@@ -236,7 +236,8 @@ func TestStatusNamesOffsetLagAndError(t *testing.T) {
 	f.src.info.ServiceName = "order"
 	b.work(b.batch)
 	b.answer(b.hand()[0], nil)
-	f.problem, f.extent.size = "input/output error", 10
+	f.extent.size = 10
+	f.problem.Failed("input/output error")
 	got, err := json.Marshal(b.status())
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,7 @@ import "github.com/sluicelog/sluice/shipper/send"
 func (t *reader) work(out *send.Batch) {
 	q := t.finder.queue
 	f := q.head()
-	if n := f.src.next(); n != nil && n != f && !f.extent.drained && f.problem == "" { // an older file comes first
+	if n := f.src.next(); n != nil && n != f && !f.extent.drained && !f.problem.Failing() { // an older file comes first
 		q.park()
 		q.add(n)
 		return

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/jsontext"
+	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/schemas"
 )
 
