@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,4 +138,94 @@ indexer: {kafka: b, outputs: [{name: online, elasticsearch: {hosts: ["http://127
 			}
 		})
 	}
+}
+
+// role is a running `sluice ROLE -c FILE`; log waits for a line of its log.
+type role struct {
+	*exec.Cmd
+	lines *bufio.Scanner
+	seen  strings.Builder
+}
+
+func startRole(t *testing.T, name, file string) *role {
+	t.Helper()
+	r := &role{Cmd: exec.Command("sluice", name, "-c", file)}
+	stderr, err := r.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Process.Kill(); r.Wait() })
+	r.lines = bufio.NewScanner(stderr)
+	return r
+}
+
+// log reads to the first line that holds a text, or to the end.
+func (r *role) log(t *testing.T, want string) string {
+	t.Helper()
+	for r.lines.Scan() {
+		r.seen.WriteString(r.lines.Text() + "\n")
+		if strings.Contains(r.lines.Text(), want) {
+			return r.lines.Text()
+		}
+	}
+	t.Fatalf("no %q in\n%s", want, &r.seen)
+	return ""
+}
+
+// twoRoles is a file of two roles, whose servers are away.
+func twoRoles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "sluice.yaml")
+	text := `
+host: web1
+data_dir: ` + filepath.Join(dir, "data") + `
+admin: {listen: 127.0.0.1:0}
+kafka: {a: {brokers: ["127.0.0.1:1"]}, b: {brokers: ["127.0.0.1:2"]}}
+aggregator: {sources: [{kafka: a}], target: {kafka: b}}
+indexer: {kafka: b, outputs: [{name: online, elasticsearch: {hosts: ["http://127.0.0.1:1"]}}]}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestHangupIsLogged: SIGHUP ends no role, and says so; SIGTERM then drains it.
+func TestHangupIsLogged(t *testing.T) {
+	r := startRole(t, "indexer", twoRoles(t))
+	r.log(t, "msg=started")
+	if err := r.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	r.log(t, "SIGHUP is ignored")
+	if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.log(t, "msg=stopped")
+	if err := r.Wait(); err != nil {
+		t.Errorf("after SIGHUP and SIGTERM: %v; want exit code 0", err)
+	}
+}
+
+// TestRolesShareAHostAndAFile: two roles run with one data_dir; a second process of one
+// of them is refused, with the process id of the first.
+func TestRolesShareAHostAndAFile(t *testing.T) {
+	file := twoRoles(t)
+	first := startRole(t, "indexer", file)
+	first.log(t, "msg=started")
+	startRole(t, "aggregator", file).log(t, "msg=started")
+	again := startRole(t, "indexer", file)
+	want := fmt.Sprintf("sluice: another indexer (pid %d) uses data_dir %s", first.Process.Pid, filepath.Join(filepath.Dir(file), "data"))
+	again.log(t, want)
+	var exit *exec.ExitError
+	if err := again.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("the second one: %v; want exit code 1", err)
+	}
+	first.Process.Kill()
+	first.Wait()
+	startRole(t, "indexer", file).log(t, "msg=started") // the lock went with its process
 }

@@ -29,13 +29,11 @@ import (
 //
 // When ctx ends it stops taking, waits for what it took, commits and returns nil,
 // within cfg.ShutdownTimeout even when a cluster is away: what was not acknowledged
-// is then not committed and comes again. An error says that the configuration cannot
-// be relayed by.
+// is then not committed and comes again. The configuration is one
+// that cfg.Validate allows. An error, then a *config.Error, says that records would go
+// round in a circle, which only the topics there are can show.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) error {
 	a := &cfg.Aggregator
-	if err := check(cfg); err != nil {
-		return err
-	}
 	clusters := map[string]*kafka.Cluster{}
 	cluster := func(name string) *kafka.Cluster {
 		if clusters[name] == nil {
@@ -52,7 +50,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	defer end()
 	out, err := kafka.NewProducer(sending, r.target, kafka.ProducerOptions{Produce: a.Produce, Done: r.done})
 	if err != nil {
-		return fmt.Errorf("aggregator: produce to kafka %s: %w", a.Target.Kafka, err)
+		return fmt.Errorf("produce to kafka %s: %w", a.Target.Kafka, err)
 	}
 	r.out = out
 	r.dead = deadletter.NewWriter(a.DeadLetterTopic, out, deadRetry, log)
@@ -65,7 +63,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 			Consume: a.Consume, Group: src.cfg.Group, Topics: src.cfg.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D()),
 		}, src)
 		if err != nil {
-			return fmt.Errorf("aggregator: consume from kafka %s: %w", src.cfg.Kafka, err)
+			return fmt.Errorf("consume from kafka %s: %w", src.cfg.Kafka, err)
 		}
 		src.group = g
 		groups = append(groups, g)
@@ -78,7 +76,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	for i, g := range groups {
 		consuming.Go(func() {
 			if err := g.Run(taking); err != nil {
-				r.fail(fmt.Errorf("aggregator: consume from kafka %s: %w", a.Sources[i].Kafka, err))
+				r.fail(fmt.Errorf("consume from kafka %s: %w", a.Sources[i].Kafka, err))
 			}
 		})
 	}
@@ -153,12 +151,12 @@ func (r *relay) done(res *kafka.Result) {
 		case !ok:
 			r.dead.Done(&tags[i], res.Err)
 		case res.Err != nil:
-			r.bury(f, res.Records[i], tags[i].Pos, res.Topic, res.Err)
+			r.bury(f, res.Record, tags[i].Pos, res.Topic, res.Err)
 		default:
 			for j < len(tags) && tags[j].Owner == tags[i].Owner && tags[j].Pos == tags[j-1].Pos+1 {
 				j++
 			}
-			f.stored(res.Records[i:j], tags[i].Pos, tags[j-1].Pos+1)
+			f.stored(res.Sizes[i:j], res.First, tags[i].Pos, tags[j-1].Pos+1)
 		}
 	}
 }
@@ -187,7 +185,7 @@ func newSource(r *relay, cfg config.Source) *source {
 		relay: r, cfg: cfg, flows: map[*kafka.Claim]*flow{},
 		label:  []kafka.Header{{Key: dcKey, Value: []byte(dc)}},
 		byDC:   strings.Contains(target.Topic, "{dc}"),
-		circle: sameCluster(r.cfg.Kafka, cfg.Kafka, target.Kafka),
+		circle: config.SameCluster(r.cfg.Kafka, cfg.Kafka, target.Kafka),
 	}
 }
 
@@ -341,14 +339,18 @@ func (f *flow) take(records []kafka.Record) {
 	f.bytes += bytes + int64(len(records))*overhead
 }
 
-// stored finishes the records of the offsets [from, to).
-func (f *flow) stored(records []kafka.Record, from, to int64) {
-	bytes := sizes(records)
+// stored finishes the records of the offsets [from, to), which are of these sizes and
+// were sent in a batch whose first one has a time.
+func (f *flow) stored(sizes []kafka.Size, first time.Time, from, to int64) {
+	var bytes int64
+	for _, s := range sizes {
+		bytes += int64(s.Key) + int64(s.Value)
+	}
 	f.claim.DoneAll(from, to)
-	f.out.Add(float64(len(records)))
+	f.out.Add(float64(len(sizes)))
 	f.outBytes.Add(float64(bytes))
-	f.seconds.Observe(time.Since(records[0].Time).Seconds())
-	f.finish(len(records), bytes, 0)
+	f.seconds.Observe(time.Since(first).Seconds())
+	f.finish(len(sizes), bytes, 0)
 }
 
 func (f *flow) giveBack(records []kafka.Record) {

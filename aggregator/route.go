@@ -3,9 +3,6 @@ package aggregator
 import (
 	"context"
 	"fmt"
-	"net"
-	"regexp"
-	"strings"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
@@ -30,8 +27,8 @@ func (f *flow) route(ctx context.Context, dc []byte) (route, error) {
 	if to, ok := f.routes[string(dc)]; ok {
 		return to, nil
 	}
-	topic := render(s.relay.cfg.Aggregator.Target.Topic, f.claim.Topic(), string(dc))
-	if s.circle && subscribed(s.cfg.Topics, topic) {
+	topic := config.TargetTopic(s.relay.cfg.Aggregator.Target.Topic, f.claim.Topic(), string(dc))
+	if s.circle && config.Subscribed(s.cfg.Topics, topic) {
 		err := circleError(s.cfg, f.claim.Topic(), topic)
 		s.fail(err)
 		return route{}, err
@@ -43,19 +40,6 @@ func (f *flow) route(ctx context.Context, dc []byte) (route, error) {
 	to := route{topic, n}
 	f.routes[string(dc)] = to
 	return to, nil
-}
-
-// render names the target topic. A dc comes from a record, so whatever Kafka allows
-// in no topic's name becomes _.
-func render(template, topic, dc string) string {
-	legal := func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-' {
-			return r
-		}
-		return '_'
-	}
-	name := strings.NewReplacer("{topic}", topic, "{dc}", strings.Map(legal, dc)).Replace(template)
-	return name[:min(len(name), 249)] // the longest name Kafka allows
 }
 
 // withDC returns the record's headers, with label's dc header after them if there is
@@ -89,84 +73,7 @@ func sizes(rs []kafka.Record) (n int64) {
 	return n
 }
 
-// check refuses what cannot be relayed by, above all what would relay in a circle.
-func check(cfg *config.Config) error {
-	a := &cfg.Aggregator
-	if len(a.Sources) == 0 || a.Target.Topic == "" {
-		return fmt.Errorf("aggregator: sources and target.topic have to be set")
-	}
-	if _, ok := cfg.Kafka[a.Target.Kafka]; !ok {
-		return fmt.Errorf("aggregator.target.kafka: no cluster %q under kafka", a.Target.Kafka)
-	}
-	for _, src := range a.Sources {
-		if _, ok := cfg.Kafka[src.Kafka]; !ok {
-			return fmt.Errorf("aggregator.sources: no cluster %q under kafka", src.Kafka)
-		}
-		for _, t := range src.Topics {
-			if _, err := regexp.Compile(t); err != nil && strings.HasPrefix(t, "^") {
-				return fmt.Errorf("aggregator.sources: topic %s: %w", t, err)
-			}
-		}
-		if !sameCluster(cfg.Kafka, src.Kafka, a.Target.Kafka) {
-			continue
-		}
-		if subscribed(src.Topics, a.DeadLetterTopic) {
-			return circleError(src, a.DeadLetterTopic, a.DeadLetterTopic)
-		}
-		dc := src.DC
-		if dc == "" {
-			dc = src.Kafka
-		}
-		for _, t := range src.Topics {
-			to := render(a.Target.Topic, t, dc)
-			if to == t || !(strings.HasPrefix(t, "^") && strings.Contains(a.Target.Topic, "{topic}")) && subscribed(src.Topics, to) {
-				return circleError(src, t, to)
-			} // with other regular expressions it shows once the topics are known
-		}
-	}
-	return nil
-}
-
+// circleError is a mistake of the configuration that only the topics' names show.
 func circleError(src config.Source, from, to string) error {
-	return fmt.Errorf("aggregator: topic %s of kafka %s would go to topic %s of the same cluster, which is relayed too: a circle", from, src.Kafka, to)
-}
-
-// subscribed says whether a topic is among those of a source.
-func subscribed(topics []string, topic string) bool {
-	for _, t := range topics {
-		if !strings.HasPrefix(t, "^") {
-			if t == topic {
-				return true
-			}
-		} else if re, err := regexp.Compile(t); err == nil && re.MatchString(topic) {
-			return true
-		}
-	}
-	return false
-}
-
-// sameCluster says whether two names mean one cluster: because they are equal, or
-// because a broker is named under both.
-func sameCluster(clusters map[string]config.Kafka, a, b string) bool {
-	if a == b {
-		return true
-	}
-	brokers := map[string]bool{}
-	for _, x := range clusters[a].Brokers {
-		brokers[canonical(x)] = true
-	}
-	for _, x := range clusters[b].Brokers {
-		if brokers[canonical(x)] {
-			return true
-		}
-	}
-	return false
-}
-
-func canonical(broker string) string {
-	broker = strings.ToLower(broker)
-	if _, _, err := net.SplitHostPort(broker); err != nil {
-		broker = net.JoinHostPort(broker, "9092")
-	}
-	return broker
+	return &config.Error{Key: "aggregator.target.topic", Msg: fmt.Sprintf("topic %s of kafka %s would go to topic %s of the same cluster, which is relayed too: a circle", from, src.Kafka, to)}
 }

@@ -5,61 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
 )
-
-func TestRender(t *testing.T) {
-	f := func(template, topic, dc, want string) {
-		t.Helper()
-		if got := render(template, topic, dc); got != want {
-			t.Errorf("render(%q, %q, %q) = %q, want %q", template, topic, dc, got, want)
-		}
-	}
-	f("{topic}", "logs", "dc1", "logs")
-	f("all", "logs", "dc1", "all")
-	f("{dc}.{topic}", "logs", "dc1", "dc1.logs")
-	f("{dc}-{topic}", "logs", "../é {topic}", "..____topic_-logs")
-	f("{dc}", "logs", strings.Repeat("x", 300), strings.Repeat("x", 249))
-}
-
-func TestCheckRefusesCircles(t *testing.T) {
-	f := func(source, target, topics, to, wantErr string) {
-		t.Helper()
-		cfg := config.Default()
-		cfg.Kafka = map[string]config.Kafka{
-			"dc1":     {Brokers: []string{"k1:9092", "k2:9092"}},
-			"central": {Brokers: []string{"c1:9092", "c2:9092"}},
-			"alias":   {Brokers: []string{"other:9092", "K2"}}, // k2:9092 again
-		}
-		cfg.Aggregator.DeadLetterTopic = "sluice-dead"
-		cfg.Aggregator.Target = config.Target{Kafka: target, Topic: to}
-		cfg.Aggregator.Sources = []config.Source{{Kafka: source, Topics: strings.Fields(topics), Group: "g"}}
-		err := check(cfg)
-		if (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
-			t.Errorf("from %s %s to %s %s: %v, want %q", source, topics, target, to, err, wantErr)
-		}
-	}
-	f("dc1", "central", "logs", "{topic}", "")
-	f("dc1", "central", "^.*", "{topic}", "")
-	f("dc1", "dc1", "logs", "{topic}", "circle")
-	f("dc1", "alias", "logs", "{topic}", "circle")
-	f("alias", "dc1", "logs", "logs", "circle")
-	f("dc1", "dc1", "logs", "all", "")
-	f("dc1", "dc1", "logs", "{dc}-{topic}", "")
-	f("dc1", "dc1", "logs all", "all", "circle")
-	f("dc1", "dc1", "a dc1-a", "{dc}-{topic}", "circle")
-	f("dc1", "dc1", "^logs", "logs-all", "circle")
-	f("dc1", "dc1", "^logs", "{topic}", "circle")
-	f("dc1", "dc1", "^logs", "all-{topic}", "") // each topic is looked at when it is known
-	f("dc1", "dc1", "logs sluice-dead", "all", "circle")
-	f("dc1", "nowhere", "logs", "all", "aggregator.target.kafka")
-	f("nowhere", "central", "logs", "all", "aggregator.sources")
-	f("dc1", "central", "^lo(gs", "all", "missing closing")
-	if err := check(config.Default()); err == nil {
-		t.Error("no sources: no error")
-	}
-}
 
 func TestWithDC(t *testing.T) {
 	label := []kafka.Header{{Key: dcKey, Value: []byte("dc1")}}

@@ -10,6 +10,10 @@ package config
 
 import (
 	_ "embed" // Example
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,9 +26,10 @@ var Example []byte
 // Config is the whole file. Values are read-only once Load has returned, so any
 // goroutine may read them.
 type Config struct {
+	Include         Paths            `yaml:"include"`                      // files of the same tree, globs, that add to this one; relative to it
 	Host            string           `yaml:"host"`                         // host.name of events and of metrics
 	DC              string           `yaml:"dc"`                           // data centre: labels.dc of events and the dc header of records
-	DataDir         string           `yaml:"data_dir"`                     // positions and spool; must survive a restart
+	DataDir         string           `yaml:"data_dir"`                     // positions, and a lock of each role; must survive a restart
 	ShutdownTimeout Duration         `yaml:"shutdown_timeout" min:"100ms"` // from SIGTERM to exit, below the kill grace of the supervisor
 	Log             Log              `yaml:"log"`                          // what sluice itself logs to stderr
 	Admin           Admin            `yaml:"admin"`                        // HTTP: /healthz, /readyz, /metrics, /status
@@ -34,7 +39,7 @@ type Config struct {
 	Aggregator      Aggregator       `yaml:"aggregator"`                   // clusters of the data centres to the central one
 	Indexer         Indexer          `yaml:"indexer"`                      // central cluster to Elasticsearch
 
-	file *source // where the keys stand; nil if not loaded from a file
+	file *source // where the keys are; nil if not loaded from a file
 }
 
 // Log says what sluice itself logs to stderr.
@@ -45,10 +50,35 @@ type Log struct {
 
 // Admin is the HTTP listener with /healthz, /readyz, /metrics and /status.
 type Admin struct {
-	Listen       string   `yaml:"listen"`                    // host:port; empty switches it off
+	Listen       string   `yaml:"listen"`                    // host for the port of the role's own, or host:port; empty switches it off
 	Pprof        bool     `yaml:"pprof"`                     // serve /debug/pprof
 	UnreadyAfter Duration `yaml:"unready_after" min:"100ms"` // a needed server unreachable for this long makes /readyz answer 503
 }
+
+// Ports are the admin ports of the roles, if admin.listen is a host alone.
+var Ports = map[string]int{"shipper": 8686, "aggregator": 8687, "indexer": 8688}
+
+// For is the address that a role listens on, host:port; empty if it does not.
+func (a Admin) For(role string) string {
+	if a.Listen == "" {
+		return ""
+	}
+	if host, ok := hostAlone(a.Listen); ok {
+		return net.JoinHostPort(host, strconv.Itoa(Ports[role]))
+	}
+	return a.Listen
+}
+
+// hostAlone is the host that an address without a port names.
+func hostAlone(s string) (host string, ok bool) {
+	host = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if net.ParseIP(host) != nil {
+		return host, true
+	}
+	return s, hostName.MatchString(s) && strings.Trim(s, "0123456789") != ""
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
 
 // Statsd is where the figures of /metrics are sent as well.
 type Statsd struct {
@@ -132,8 +162,8 @@ type Docker struct {
 
 // Files is a source of plain files.
 type Files struct {
-	Paths      []string          `yaml:"paths"`                     // globs, ** for any depth
-	Exclude    []string          `yaml:"exclude"`                   // globs
+	Paths      []string          `yaml:"paths"`                     // globs, ** for any depth, {a,b} for alternatives
+	Exclude    []string          `yaml:"exclude"`                   // globs, as in paths
 	Dataset    string            `yaml:"dataset"`                   // event.dataset
 	Codec      string            `yaml:"codec" enum:"plain docker"` // plain: text lines; docker: lines of the json-file driver
 	FilePrefix bool              `yaml:"file_prefix"`               // as docker.file_prefix
@@ -233,7 +263,7 @@ func Default() *Config {
 		DataDir:         "/var/lib/sluice",
 		ShutdownTimeout: Duration(8 * time.Second),
 		Log:             Log{Level: "info", Format: "text"},
-		Admin:           Admin{Listen: "127.0.0.1:8686", UnreadyAfter: Duration(30 * time.Second)},
+		Admin:           Admin{Listen: "127.0.0.1", UnreadyAfter: Duration(30 * time.Second)},
 		Statsd:          Statsd{Prefix: "sluice", Interval: Duration(10 * time.Second), Tags: "none", MTU: 1432},
 		Kafka:           map[string]Kafka{},
 		Shipper: Shipper{

@@ -15,7 +15,8 @@ type Error struct {
 	Key          string // path of the key, such as indexer.outputs[0].bulk.bytes; "" for syntax errors
 	Msg          string
 
-	here bool // wrong on this host only: a variable or a file of a secret is missing
+	order int  // of File among the files that were read
+	here  bool // wrong on this host only: a variable or a file of a secret is missing
 }
 
 // Error is FILE:LINE:COLUMN: KEY: message, without the parts that are not known.
@@ -34,10 +35,11 @@ func (e *Error) Error() string {
 	return b.String() + e.Msg
 }
 
-// all joins errors in the order of the file; those without a line come last.
+// all joins errors in the order of the files and their lines; those without a line come
+// last of their file.
 func all(errs []*Error) error {
 	slices.SortStableFunc(errs, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(uint(a.Line-1), uint(b.Line-1)), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(uint(a.Line-1), uint(b.Line-1)), cmp.Compare(a.Column, b.Column))
 	})
 	joined := make([]error, len(errs))
 	for i, e := range errs {

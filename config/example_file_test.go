@@ -77,7 +77,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 			}
 		}
 	}
-	c.file.at[""] = position{1, 1}
+	c.file.at[""] = position{line: 1, column: 1}
 	walk(reflect.TypeFor[Config](), "")
 }
 

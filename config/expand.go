@@ -108,6 +108,9 @@ func secret(text string) (string, error) {
 		return "", fmt.Errorf("read the secret: %w", err)
 	}
 	defer f.Close()
+	if err := guarded(f); err != nil {
+		return "", fmt.Errorf("read the secret: %w", err)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:
@@ -116,4 +119,13 @@ func secret(text string) (string, error) {
 		return "", fmt.Errorf("read the secret: %s is larger than %s", path, Bytes(maxSecret))
 	}
 	return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r"), nil
+}
+
+// guarded reports a file that any user of the host may write, and so exchange the secret
+// in it.
+func guarded(f *os.File) error {
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("every user of this host may write %s; chmod o-w %s", f.Name(), f.Name())
+	}
+	return nil
 }

@@ -3,195 +3,146 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 )
 
-const maxFile = 4 << 20 // a larger file is no configuration
-
-// Load reads a file over the defaults and validates it for the roles given, or for
-// those it has a section for. The error joins everything that is wrong, each an
-// *Error, in the order of the file. What only the other roles need may be missing on
-// this host: unset variables and files of secrets in their sections and clusters.
+// Load reads a file over the defaults, and the files it includes, and judges the whole
+// by the rules for the roles given, or for those it has a section for. The error joins
+// everything that is wrong, each an *Error, in the order of the files. What only the
+// other roles need may be missing on this host: unset variables and files of secrets in
+// their sections and clusters. The facts of a host are left to LoadHere.
 func Load(path string, roles ...string) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &Error{Msg: "read the configuration: " + err.Error()}
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, &Error{Msg: "read the configuration: " + err.Error()}
-	}
-	return Parse(path, data, roles...)
+	return read(path, roles, false)
 }
 
-// Parse is Load for a text; name stands for it in errors.
+// LoadHere is Load for a role that is to run on this host: certificates, data_dir and
+// what else the role finds here are judged as well. A role starts with it, and
+// `sluice check --role` reports what it returns, so that both say the same.
+func LoadHere(path, role string) (*Config, error) {
+	return read(path, []string{role}, true)
+}
+
+func read(path string, roles []string, here bool) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, &Error{Msg: "read the configuration: " + err.Error()}
+	}
+	return parseAs(path, data, lookupEnv, roles, here)
+}
+
+// Parse is Load for a text; name is that of its file in errors, and the files that it
+// includes are looked for beside that one.
 func Parse(name string, data []byte, roles ...string) (*Config, error) {
 	return parse(name, data, lookupEnv, roles)
 }
 
 func parse(name string, data []byte, env func(string) (string, bool), roles []string) (*Config, error) {
+	return parseAs(name, data, env, roles, false)
+}
+
+func parseAs(name string, data []byte, env func(string) (string, bool), roles []string, here bool) (*Config, error) {
 	c := Default()
 	c.Host, _ = expand(c.Host, env)
-	c.file = &source{name: name, at: map[string]position{}, written: map[string]string{}, wrong: map[string]bool{}}
-	root, err := c.file.root(data)
-	if err != nil {
+	c.file = newSource()
+	d := &decoder{source: c.file, env: env}
+	if err := d.file(c, name, data); err != nil {
 		return nil, err
 	}
-	d := &decoder{source: c.file, env: env, anchors: map[string]ast.Node{}}
-	d.value(root, reflect.ValueOf(c).Elem(), "")
+	d.include(c)
 	if len(roles) == 0 {
 		roles = c.Roles()
 	}
+	if d.cut { // what is missing may be there
+		return nil, all(d.errs)
+	}
 	errs := slices.DeleteFunc(d.errs, func(e *Error) bool { return e.here && !c.used(e.Key, roles) })
-	if errs = append(errs, c.validate(roles)...); len(errs) > 0 {
+	errs = append(errs, c.validate(roles, here)...)
+	if len(errs) > 0 {
 		return nil, all(errs)
 	}
 	return c, nil
 }
 
-// position is where a value or key starts, both from 1.
-type position struct{ line, column int }
+// position is where a value or key starts, line and column from 1, in which of the files.
+type position struct{ line, column, file int }
 
-// source remembers where the keys of a file stand.
+// source remembers where the keys of a configuration are.
 type source struct {
-	name    string
-	at      map[string]position // of values, by key path
-	written map[string]string   // texts of the file that had variables replaced
+	files   []string            // names, in the order of reading
+	at      map[string]position // of values, by key path; if several files have the section, in the first
+	written map[string]string   // texts of a file that had variables replaced
 	wrong   map[string]bool     // key paths that have an error, so that validation does not add another
 }
 
-// root is the one document of a file; nil if it is empty.
-func (s *source) root(data []byte) (ast.Node, error) {
-	if len(data) > maxFile {
-		return nil, &Error{File: s.name, Line: 1, Column: 1, Msg: fmt.Sprintf("larger than %s: this is no configuration", Bytes(maxFile))}
-	}
-	tokens := joinColons(lexer.Tokenize(string(data)))
-	if tk := second(tokens); tk != nil {
-		return nil, s.syntax(tk, "a configuration is one YAML document without directives")
-	}
-	f, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		var at interface {
-			GetToken() *token.Token
-			GetMessage() string
-		}
-		if !errors.As(err, &at) {
-			return nil, s.syntax(nil, err.Error())
-		}
-		msg := at.GetMessage()
-		if tk := at.GetToken(); tk != nil && tk.Position != nil && strings.Contains(lineOf(data, tk.Position.Line), "${") {
-			msg += ` (inside { } and [ ] a variable has to be quoted: "${VAR}")`
-		}
-		return nil, s.syntax(at.GetToken(), msg)
-	}
-	if len(f.Docs) == 0 {
-		return nil, nil
-	}
-	return f.Docs[0].Body, nil
+func newSource() *source {
+	return &source{at: map[string]position{}, written: map[string]string{}, wrong: map[string]bool{}}
 }
 
-// second is the token that starts a second document or a directive, nil if none does.
-func second(tokens token.Tokens) *token.Token {
-	begun, ended := false, false
-	for _, tk := range tokens {
-		switch {
-		case tk.Type == token.CommentType:
-		case tk.Type == token.DirectiveType, ended, begun && tk.Type == token.DocumentHeaderType:
-			return tk
-		case tk.Type == token.DocumentEndType:
-			ended = true
-		default:
-			begun = true
+// decoder puts documents into a Config and goes on after errors.
+type decoder struct {
+	*source
+	env  func(string) (string, bool)
+	errs []*Error
+	cut  bool // something was left out because of its depth or size
+
+	// Of the file that is being read:
+	now     map[string]position // as at
+	bases   map[string]int      // of lists: how many entries are those of earlier files
+	anchors map[string]ast.Node
+	depth   int  // of sections and lists around the value
+	aliases int  // around the value
+	made    int  // values that aliases have made
+	deep    bool // it was too deep somewhere
+}
+
+// file decodes one file over what earlier ones have set. An error is one of syntax.
+func (d *decoder) file(c *Config, name string, data []byte) error {
+	d.files = append(d.files, name)
+	d.now, d.bases, d.anchors, d.made = map[string]position{}, map[string]int{}, map[string]ast.Node{}, 0
+	d.deep = false
+	root, err := d.root(data)
+	if err != nil {
+		return err
+	}
+	d.value(root, reflect.ValueOf(c).Elem(), "")
+	for path, at := range d.now {
+		if _, ok := d.at[path]; !ok {
+			d.at[path] = at
 		}
 	}
 	return nil
 }
 
-// joinColons mends {brokers: [kafka1:9092]}: the lexer takes each colon inside { } for
-// one behind a key (goccy/go-yaml issue 832), but it is part of a plain text unless a
-// space follows.
-func joinColons(tokens token.Tokens) token.Tokens {
-	var out token.Tokens
-	for i := 0; i < len(tokens); i++ {
-		tk := tokens[i]
-		if n := len(out); n > 0 && i+1 < len(tokens) && tk.Type == token.MappingValueType {
-			before, after := out[n-1], tokens[i+1]
-			if plainText(before) && plainText(after) && adjacent(before, tk) && adjacent(tk, after) {
-				whole := token.New(before.Value+":"+after.Value, before.Origin+":"+after.Origin, before.Position)
-				whole.Prev, whole.Next = before.Prev, after.Next
-				if whole.Prev != nil {
-					whole.Prev.Next = whole
-				}
-				if whole.Next != nil {
-					whole.Next.Prev = whole
-				}
-				out[n-1] = whole
-				i++
-				continue
-			}
-		}
-		out = append(out, tk)
-	}
-	return out
+// earlier is where an earlier file has set a value.
+func (d *decoder) earlier(path string) (position, bool) {
+	at, ok := d.at[path]
+	return at, ok
 }
 
-func plainText(tk *token.Token) bool {
-	switch tk.Type {
-	case token.StringType, token.IntegerType, token.FloatType, token.BoolType, token.NullType,
-		token.HexIntegerType, token.OctetIntegerType, token.BinaryIntegerType, token.InfinityType, token.NanType:
-		return true
-	}
-	return false
+// begin is where a node of this file starts.
+func (d *decoder) begin(n ast.Node) position {
+	at := begin(n)
+	at.file = len(d.files) - 1
+	return at
 }
 
-// adjacent tells whether b starts in the column behind a.
-func adjacent(a, b *token.Token) bool {
-	return a.Position.Line == b.Position.Line && a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
+// where names a position for a message about another one.
+func (s *source) where(at position) string {
+	return fmt.Sprintf("%s:%d:%d", s.files[at.file], at.line, at.column)
 }
 
-func lineOf(data []byte, n int) string {
-	for line := range strings.Lines(string(data)) {
-		if n--; n == 0 {
-			return line
-		}
-	}
-	return ""
-}
-
-func (s *source) syntax(tk *token.Token, msg string) *Error {
-	p := start(tk)
-	return &Error{File: s.name, Line: p.line, Column: p.column, Msg: msg}
-}
-
-// start is where a token stands; the first column of the file if that is not known.
-func start(tk *token.Token) position {
-	if tk == nil || tk.Position == nil {
-		return position{1, 1}
-	}
-	return position{max(tk.Position.Line, 1), max(tk.Position.Column, 1)}
-}
-
-// decoder puts a document into a Config and goes on after errors.
-type decoder struct {
-	*source
-	env     func(string) (string, bool)
-	anchors map[string]ast.Node // complete ones, so none holds itself
-	errs    []*Error
-}
+// What aliases and nesting may make of a file.
+const (
+	maxDepth = 64      // sections and lists within each other
+	maxMade  = 100_000 // values that aliases add to those of the file
+)
 
 func (d *decoder) fail(at position, path, format string, args ...any) *Error {
-	e := &Error{File: d.name, Line: at.line, Column: at.column, Key: path, Msg: fmt.Sprintf(format, args...)}
+	e := &Error{File: d.files[at.file], Line: at.line, Column: at.column, Key: path, Msg: fmt.Sprintf(format, args...), order: at.file}
 	d.errs = append(d.errs, e)
 	d.wrong[path] = true
 	return e
@@ -202,7 +153,12 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	if n == nil {
 		return
 	}
-	at := begin(n)
+	at := d.begin(n)
+	if !d.bounded(at, path) {
+		return
+	}
+	d.depth++
+	defer func() { d.depth-- }()
 	switch n := n.(type) {
 	case *ast.AnchorNode:
 		d.value(n.Value, v, path)
@@ -214,16 +170,22 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 			d.fail(at, path, "no anchor &%s above", n.Value.GetToken().Value)
 			return
 		}
+		d.aliases++
 		d.value(target, v, path)
+		d.aliases--
 		return
 	case *ast.TagNode:
 		d.fail(at, path, "YAML tags such as %s are not supported; quote a value to make it a string", n.Start.Value)
 		return
 	}
-	d.at[path] = at
 	section := v.Kind() == reflect.Struct || v.Kind() == reflect.Map || v.Kind() == reflect.Slice
 	pairs, isMap := mapping(n)
 	list, isList := n.(*ast.SequenceNode)
+	if first, ok := d.earlier(path); ok && !section {
+		d.fail(at, path, "is already set in %s", d.where(first))
+		return
+	}
+	d.now[path] = at
 	switch {
 	case n.Type() == ast.NullType && section: // a section whose keys are all commented out
 	case v.Kind() == reflect.Struct && isMap:
@@ -231,7 +193,9 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	case v.Kind() == reflect.Map && isMap:
 		d.entries(pairs, v, path)
 	case v.Kind() == reflect.Slice && isList:
-		d.list(list, v, path)
+		d.list(list.Values, v, path)
+	case v.Type() == reflect.TypeFor[Paths]() && !isMap:
+		d.list([]ast.Node{n}, v, path)
 	case section || isMap || isList:
 		d.fail(at, path, "expected %s, got %s", expected(v.Kind()), got(n))
 	default:
@@ -254,6 +218,10 @@ func (d *decoder) section(pairs []*ast.MappingValueNode, v reflect.Value, path s
 		if !ok {
 			continue
 		}
+		if path == "" && strings.HasPrefix(name, "x-") { // room for anchors
+			d.remember(p.Value, 0)
+			continue
+		}
 		if i := slices.Index(all, name); i >= 0 {
 			d.value(p.Value, v.Field(known[i].index), join(path, name))
 			continue
@@ -263,7 +231,7 @@ func (d *decoder) section(pairs []*ast.MappingValueNode, v reflect.Value, path s
 			hint = "did you mean " + near + "?"
 			d.wrong[join(path, near)] = true
 		}
-		d.fail(begin(p.Key), join(path, name), "unknown key; %s", hint)
+		d.fail(d.begin(p.Key), join(path, name), "unknown key; %s", hint)
 	}
 }
 
@@ -280,16 +248,18 @@ func (d *decoder) merge(n ast.Node, v reflect.Value, path string) {
 	if list, ok := n.(*ast.SequenceNode); ok {
 		for _, n := range slices.Backward(list.Values) {
 			if _, nested := n.(*ast.SequenceNode); nested {
-				d.fail(begin(n), path, "<< expected a section, got a list")
+				d.fail(d.begin(n), path, "<< expected a section, got a list")
 				continue
 			}
 			d.merge(n, v, path)
 		}
 		return
 	}
-	before := d.at[path]
+	before, ok := d.now[path]
 	d.value(n, v, path)
-	d.at[path] = before
+	if ok {
+		d.now[path] = before
+	}
 }
 
 // entries decodes the named entries of a map.
@@ -305,6 +275,9 @@ func (d *decoder) entries(pairs []*ast.MappingValueNode, v reflect.Value, path s
 			continue
 		}
 		e := entry(v.Type().Elem())
+		if _, ok := d.earlier(join(path, name)); ok {
+			e.Set(v.MapIndex(reflect.ValueOf(name)))
+		}
 		d.value(p.Value, e, join(path, name))
 		v.SetMapIndex(reflect.ValueOf(name), e)
 	}
@@ -312,7 +285,7 @@ func (d *decoder) entries(pairs []*ast.MappingValueNode, v reflect.Value, path s
 
 // keyName is the key of a pair, if it is one that may stand here.
 func (d *decoder) keyName(p *ast.MappingValueNode, path string, seen map[string]position) (string, bool) {
-	at := begin(p.Key)
+	at := d.begin(p.Key)
 	if p.Key.IsMergeKey() {
 		return "", false
 	}
@@ -329,24 +302,73 @@ func (d *decoder) keyName(p *ast.MappingValueNode, path string, seen map[string]
 	return name, true
 }
 
-// list replaces the default list.
-func (d *decoder) list(n *ast.SequenceNode, v reflect.Value, path string) {
-	out := reflect.MakeSlice(v.Type(), 0, len(n.Values))
-	for i, item := range n.Values {
+// list replaces the default list, or adds to that of earlier files.
+func (d *decoder) list(items []ast.Node, v reflect.Value, path string) {
+	base, known := d.bases[path]
+	if _, ok := d.earlier(path); ok && !known {
+		base = v.Len()
+	}
+	d.bases[path] = base
+	out := reflect.MakeSlice(v.Type(), 0, base+len(items))
+	out = reflect.AppendSlice(out, v.Slice(0, base))
+	for i, item := range items {
 		e := entry(v.Type().Elem())
 		if item.Type() == ast.NullType {
-			d.fail(begin(item), entryPath(path, i), "entry has no value")
+			d.fail(d.begin(item), entryPath(path, base+i), "entry has no value")
 		} else {
-			d.value(item, e, entryPath(path, i))
+			d.value(item, e, entryPath(path, base+i))
 		}
 		out = reflect.Append(out, e)
 	}
 	v.Set(out)
 }
 
+// bounded reports whether one more value is within bounds; the first that is not is an
+// error, and nothing behind it is decoded.
+func (d *decoder) bounded(at position, path string) bool {
+	if d.aliases > 0 {
+		d.made++
+	}
+	switch {
+	case d.aliases > 0 && d.made > maxMade+1: // reported
+		return false
+	case d.aliases > 0 && d.made > maxMade:
+		d.cut = true
+		d.fail(at, path, "the aliases of this file make more than %d values; name what they repeat once", maxMade)
+		return false
+	case d.depth >= maxDepth && d.deep:
+		return false
+	case d.depth >= maxDepth:
+		d.deep, d.cut = true, true
+		d.fail(at, path, "more than %d sections and lists within each other, counting those that aliases make", maxDepth)
+		return false
+	}
+	return true
+}
+
+// remember keeps the anchors of a value that is not decoded itself.
+func (d *decoder) remember(n ast.Node, depth int) {
+	if n == nil || depth > maxDepth {
+		return
+	}
+	if a, ok := n.(*ast.AnchorNode); ok {
+		d.remember(a.Value, depth+1)
+		d.anchors[a.Name.GetToken().Value] = a.Value
+	}
+	if list, ok := n.(*ast.SequenceNode); ok {
+		for _, item := range list.Values {
+			d.remember(item, depth+1)
+		}
+	}
+	pairs, _ := mapping(n)
+	for _, p := range pairs {
+		d.remember(p.Value, depth+1)
+	}
+}
+
 // scalar decodes a text as written, after replacing variables in it.
 func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
-	at := begin(n)
+	at := d.begin(n)
 	written, ok := text(n)
 	if !ok || n.Type() == ast.NullType {
 		d.fail(at, path, `has no value; leave the key out for the default, or write ""`)
@@ -371,67 +393,11 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
-// quote shortens what goes into a message.
+// quote shortens what goes into a message, and masks the password of an address.
 func quote(s string) string {
+	s = maskUser(s)
 	if r := []rune(s); len(r) > 60 {
 		s = string(r[:60]) + "..."
 	}
 	return fmt.Sprintf("%q", s)
-}
-
-// text is what a scalar node says, as written but for quotes and escapes.
-func text(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode, *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
-// mapping is the pairs of a node that is a section or map.
-func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return n.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{n}, true
-	}
-	return nil, false
-}
-
-// begin is where a node starts: for a mapping in block style its first key.
-func begin(n ast.Node) position {
-	if pairs, ok := mapping(n); ok && len(pairs) > 0 && n.GetToken().Type != token.MappingStartType {
-		return begin(pairs[0].Key)
-	}
-	return start(n.GetToken())
-}
-
-func expected(k reflect.Kind) string {
-	switch k {
-	case reflect.Struct:
-		return "a section of keys"
-	case reflect.Map:
-		return "a section of names and values"
-	case reflect.Slice:
-		return "a list such as [a, b]"
-	}
-	return "a single value"
-}
-
-func got(n ast.Node) string {
-	switch n.(type) {
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a section"
-	}
-	if t, ok := text(n); ok && n.Type() != ast.NullType {
-		return quote(t)
-	}
-	return "nothing"
 }

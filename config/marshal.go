@@ -68,7 +68,7 @@ func plain(v reflect.Value) string {
 	if v.Kind() != reflect.String {
 		return fmt.Sprint(v.Interface())
 	}
-	return scalar(strings.ReplaceAll(fmt.Sprint(v.Interface()), "$", "$$"))
+	return scalar(strings.ReplaceAll(maskUser(fmt.Sprint(v.Interface())), "$", "$$"))
 }
 
 var bare = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*$`)

@@ -95,6 +95,12 @@ func TestSchemaAgreesWithLoader(t *testing.T) {
 	f("indexer: {outputs: [{template: {delete_after: 0}}]}", true)
 	f("indexer: {outputs: [{template: {delete_after: 30d, replicas: '2'}}]}", true)
 
+	f("include: none/*.yaml", true)
+	f("include: [none/*.yaml, none/*.yml]", true)
+	f("x-a: {any: [thing]}\nx-b: 1", true)
+
+	f("include: {a: b}", false)
+	f("shipper: {x-a: 1}", false)
 	f("dcc: a", false)
 	f("kafka: {a: {broker: [x]}}", false)
 	f("indexer: {outputs: [{bulk: {byts: 1}}]}", false)
@@ -152,7 +158,7 @@ func schema(t *testing.T) object {
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
 		{"title", "sluice configuration"},
 		{"description", "One file for shipper, aggregator and indexer. Values may hold ${VAR}, ${VAR:-default} and ${VAR:?message}."},
-	}, root...)
+	}, append(root, member{"patternProperties", object{{"^x-", object{{"description", "anything: room for anchors"}}}}})...)
 }
 
 type generator struct {
@@ -189,6 +195,8 @@ func (g generator) value(v reflect.Value, tag reflect.StructTag) object {
 		return o
 	}
 	switch v.Interface().(type) {
+	case Paths:
+		return object{{"type", []string{"string", "array", "null"}}, {"items", object{{"type", "string"}}}}
 	case Duration:
 		out = object{{"type", []string{"string", "integer"}}, {"pattern", `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$|^[0-9]+d$|^0$` + variable}}
 		return append(out, member{"maximum", 0}, member{"minimum", 0}, member{"default", v.Interface().(Duration).String()})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"strconv"
 )
 
@@ -42,3 +43,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue masks.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+var userInfo = regexp.MustCompile(`(^|//)[^/@\s]*:[^/\s]*@`)
+
+// maskUser masks user and password in an address, which are a secret in the wrong place.
+func maskUser(text string) string { return userInfo.ReplaceAllString(text, "${1}"+masked+"@") }

@@ -12,6 +12,10 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // timezones, also where the system has none
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sluicelog/sluice/internal/glob"
 )
 
 // Roles are the roles there are, in the order of a log line's way.
@@ -34,17 +38,20 @@ func (c *Config) Validate(role string) error {
 	if !slices.Contains(Roles, role) {
 		return fmt.Errorf("%q is no role; roles are %s", role, strings.Join(Roles, ", "))
 	}
-	return all(c.validate([]string{role}))
+	return all(c.validate([]string{role}, false))
 }
 
 // checker collects what is wrong.
 type checker struct {
 	*Config
-	errs []*Error
+	errs   []*Error
+	failed map[string]bool // keys that have an error
 }
 
-func (c *Config) validate(roles []string) []*Error {
-	k := &checker{Config: c}
+// validate is the one list of rules: of the values, of what is for every role, of each
+// role, and, if asked, of what the roles find on this host.
+func (c *Config) validate(roles []string, here bool) []*Error {
+	k := &checker{Config: c, failed: map[string]bool{}}
 	k.values(roles)
 	k.common(roles)
 	for _, role := range roles {
@@ -57,6 +64,9 @@ func (c *Config) validate(roles []string) []*Error {
 			k.indexer()
 		}
 	}
+	if here {
+		k.host(roles)
+	}
 	return k.errs
 }
 
@@ -65,18 +75,19 @@ func (c *Config) validate(roles []string) []*Error {
 func (k *checker) fail(key, format string, args ...any) {
 	e := &Error{Key: key, Msg: fmt.Sprintf(format, args...)}
 	if k.file != nil {
-		e.File = k.file.name
+		e.File = k.file.files[0]
 		near := key
 		for ; near != ""; near = parent(near) {
 			if k.file.wrong[near] {
 				return
 			}
 			if at, ok := k.file.at[near]; ok && e.Line == 0 {
-				e.Line, e.Column = at.line, at.column
+				e.File, e.Line, e.Column, e.order = k.file.files[at.file], at.line, at.column, at.file
 			}
 		}
 	}
-	if !slices.ContainsFunc(k.errs, func(o *Error) bool { return o.Key == key }) {
+	if !k.failed[key] {
+		k.failed[key] = true
 		k.errs = append(k.errs, e)
 	}
 }
@@ -92,7 +103,7 @@ func (k *checker) show(key, value string) string {
 
 func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
 
-// used tells whether the roles need the value at a key: one of a section of their own
+// used reports whether the roles need the value at a key: one of a section of their own
 // or of a cluster they name, or one that is for every role.
 func (c *Config) used(key string, roles []string) bool {
 	section, rest, _ := strings.Cut(key, ".")
@@ -149,7 +160,7 @@ func (k *checker) values(roles []string) {
 func (k *checker) common(roles []string) {
 	k.word("host", k.Host)
 	k.word("dc", k.DC)
-	if k.Admin.Listen != "" {
+	if _, alone := hostAlone(k.Admin.Listen); k.Admin.Listen != "" && !alone {
 		k.address("admin.listen", k.Admin.Listen)
 	}
 	if k.Statsd.Address != "" {
@@ -263,20 +274,16 @@ func (k *checker) topics(key string, list []string) {
 	}
 }
 
-// matches tells whether a list of topics holds a name.
-func matches(list []string, topic string) bool {
-	return slices.ContainsFunc(list, func(t string) bool {
-		if !strings.HasPrefix(t, "^") {
-			return t == topic
-		}
-		re, err := regexp.Compile(t)
-		return err == nil && re.MatchString(topic)
-	})
-}
-
 func (k *checker) group(key, name string) {
 	if !legalName.MatchString(name) {
 		k.fail(key, "expected a consumer group name of letters, digits, ., _ and -, got %s", k.show(key, name))
+	}
+}
+
+// instance checks a group.instance.id; Kafka allows in it what it allows in topic names.
+func (k *checker) instance(key, id string) {
+	if id != "" && (!legalName.MatchString(id) || id == "." || id == "..") {
+		k.fail(key, "expected letters, digits, ., _ and -, got %s", k.show(key, id))
 	}
 }
 
@@ -314,20 +321,83 @@ func (k *checker) shipper() {
 			k.fail(key+".paths", "missing: name at least one file or glob")
 		}
 		k.labels(key+".labels", f.Labels)
-		k.globs(key+".paths", f.Paths)
-		k.globs(key+".exclude", f.Exclude)
-		for j, p := range f.Paths {
-			if !path.IsAbs(p) {
-				k.fail(entryPath(key+".paths", j), "expected an absolute path, got %s", k.show(entryPath(key+".paths", j), p))
+		k.patterns(key+".paths", f.Paths)
+		k.patterns(key+".exclude", f.Exclude)
+	}
+	k.once(s.Files)
+}
+
+// patterns checks globs of files.
+func (k *checker) patterns(key string, list []string) {
+	for i, g := range list {
+		at := entryPath(key, i)
+		all, err := glob.Expand(g)
+		if err != nil {
+			k.fail(at, "expected a glob such as /var/log/*.{log,txt}, got %s: %v", k.show(at, g), err)
+		}
+		for _, p := range all {
+			if strings.HasSuffix(key, ".paths") && !path.IsAbs(p) {
+				k.fail(at, "expected an absolute path, got %s", k.show(at, g))
 			}
 		}
 	}
 }
 
+// once reports paths that two entries of files read: which labels and which dataset
+// their lines get would be chance.
+func (k *checker) once(files []Files) {
+	first := map[string]int{} // entry, by pattern
+	type wide struct {
+		entry   int
+		pattern string
+	}
+	var globs []wide
+	for i, f := range files {
+		for _, p := range f.Paths {
+			for _, p := range expanded(p) {
+				if _, literal := glob.Literal(p); !literal {
+					globs = append(globs, wide{i, p})
+				}
+			}
+		}
+	}
+	for i, f := range files {
+		for j, g := range f.Paths {
+			at := entryPath(entryPath("shipper.files", i)+".paths", j)
+			for _, p := range expanded(g) {
+				name, literal := glob.Literal(p)
+				if !literal {
+					name = p
+				}
+				if other, ok := first[name]; !ok {
+					first[name] = i
+				} else if other != i {
+					k.fail(at, "%s is in shipper.files[%d] too; a path belongs to one entry", k.show(at, name), other)
+				}
+				for _, w := range globs {
+					if literal && w.entry != i && glob.Match(w.pattern, name) && !excluded(files[w.entry].Exclude, name) {
+						k.fail(at, "%s of shipper.files[%d] matches %s too; exclude it there", quote(w.pattern), w.entry, k.show(at, name))
+					}
+				}
+			}
+		}
+	}
+}
+
+func expanded(pattern string) []string {
+	all, _ := glob.Expand(pattern) // what is wrong has been reported
+	return all
+}
+
+func excluded(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		return slices.ContainsFunc(expanded(p), func(p string) bool { return glob.Match(p, name) })
+	})
+}
+
 func (k *checker) docker(key string, d *Docker) {
-	scheme, rest, _ := strings.Cut(d.Endpoint, "://")
-	if d.Enabled && (rest == "" || !slices.Contains([]string{"unix", "tcp", "http", "https"}, scheme)) {
-		k.fail(key+".endpoint", "expected unix:///path or tcp://host:port, got %s", k.show(key+".endpoint", d.Endpoint))
+	if d.Enabled {
+		k.endpoint(key+".endpoint", d.Endpoint)
 	}
 	if (d.RootFrom == "") != (d.RootTo == "") {
 		k.fail(key+".root_from", "root_from and root_to go together")
@@ -336,6 +406,19 @@ func (k *checker) docker(key string, d *Docker) {
 	k.globs(key+".fields_from_labels", d.FieldsFromLabels)
 	k.globs(key+".include_names", d.IncludeNames)
 	k.globs(key+".exclude_names", d.ExcludeNames)
+}
+
+func (k *checker) endpoint(key, s string) {
+	u, err := url.Parse(s)
+	switch {
+	case strings.Contains(s, "@"): // in whatever form
+		k.fail(key, "Docker's API knows no user and password, and they would be read by everybody who may read this file")
+	case err == nil && u.Scheme == "unix" && path.IsAbs(u.Path) && u.Host == "":
+	case err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "":
+	case err == nil && u.Scheme == "tcp" && u.Hostname() != "" && u.Port() != "":
+	default:
+		k.fail(key, "expected unix:///path or tcp://host:port, got %s", k.show(key, s))
+	}
 }
 
 func (k *checker) globs(key string, list []string) {
@@ -362,6 +445,7 @@ func (k *checker) aggregator() {
 		k.fail("aggregator.target.topic", "expected a topic name of letters, digits, ., _ and -, got %s", k.show("aggregator.target.topic", a.Target.Topic))
 	}
 	k.topic("aggregator.dead_letter_topic", a.DeadLetterTopic)
+	k.instance("aggregator.consume.instance_id", a.Consume.InstanceID)
 	k.produce("aggregator.produce", a.Produce)
 	if len(a.Sources) == 0 {
 		k.fail("aggregator.sources", "missing: name at least one cluster to read from")
@@ -375,8 +459,8 @@ func (k *checker) aggregator() {
 		if s.DC != "" {
 			k.word(key+".dc", s.DC)
 		}
-		if s.Kafka == a.Target.Kafka && (a.Target.Topic == "{topic}" || matches(s.Topics, a.Target.Topic) || matches(s.Topics, a.DeadLetterTopic)) {
-			k.fail(key+".topics", "would read what the aggregator itself writes to %s", s.Kafka)
+		if SameCluster(k.Kafka, s.Kafka, a.Target.Kafka) {
+			k.circle(key+".topics", s)
 		}
 		if id := [2]string{s.Kafka, s.Group}; seen[id] {
 			k.fail(key+".group", "another source reads %s with the same group; give both topics to one source", s.Kafka)
@@ -406,14 +490,15 @@ func (k *checker) indexer() {
 	k.group("indexer.group", x.Group)
 	k.produce("indexer.produce", x.Produce)
 	k.topic("indexer.dead_letter_topic", x.DeadLetterTopic)
-	if matches(x.Topics, x.DeadLetterTopic) {
+	k.instance("indexer.consume.instance_id", x.Consume.InstanceID)
+	if Subscribed(x.Topics, x.DeadLetterTopic) {
 		k.fail("indexer.dead_letter_topic", "is one of indexer.topics, so dead letters would be read again")
 	}
 	if _, err := time.LoadLocation(x.Timezone); err != nil || x.Timezone == "Local" {
 		k.fail("indexer.timezone", "expected a name of the time zone database such as UTC or Europe/Berlin, got %s", k.show("indexer.timezone", x.Timezone))
 	}
 	for _, topic := range sortedKeys(x.Codecs) {
-		if !matches(x.Topics, topic) {
+		if !Subscribed(x.Topics, topic) {
 			k.fail(join("indexer.codecs", topic), "is none of indexer.topics")
 		}
 	}
@@ -480,7 +565,9 @@ func (k *checker) index(key, s string) {
 		k.fail(key, "missing: name an index, such as sluice-{yyyy.MM.dd}")
 	case s[0] == '{':
 		k.fail(key, "expected a fixed text first, by which the index template finds its indices, got %s", k.show(key, s))
-	case fixed != strings.ToLower(fixed):
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == utf8.RuneError }):
+		k.fail(key, "an index name cannot hold control characters, got %s", k.show(key, s))
+	case fixed != strings.Map(unicode.ToLower, fixed):
 		k.fail(key, "expected lower case outside of { }, got %s", k.show(key, s))
 	case strings.ContainsAny(fixed, "\\/*?\"<>| ,#:"):
 		k.fail(key, `an index name cannot hold \ / * ? " < > | , # : or a space, got %s`, k.show(key, s))

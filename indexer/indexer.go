@@ -31,9 +31,6 @@ import (
 // within cfg.ShutdownTimeout, whether Kafka and Elasticsearch answer or not. It needs
 // neither of them to start. An error is a wrong configuration.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) error {
-	if err := check(cfg); err != nil {
-		return err
-	}
 	health := st.Need("kafka " + cfg.Indexer.Kafka)
 	var flows []*flow
 	for i := range cfg.Indexer.Outputs {
@@ -60,17 +57,6 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 	all.Wait()
 	return errors.Join(errs...)
-}
-
-// check is what Run needs of a configuration beyond what its parts report themselves.
-func check(cfg *config.Config) error {
-	if len(cfg.Indexer.Outputs) == 0 {
-		return errors.New("indexer.outputs: missing")
-	}
-	if _, ok := cfg.Kafka[cfg.Indexer.Kafka]; !ok {
-		return fmt.Errorf("indexer.kafka: the kafka cluster %q is not configured", cfg.Indexer.Kafka)
-	}
-	return nil
 }
 
 // Setup installs templates and the lifecycle policy on every output's cluster and writes

@@ -73,7 +73,7 @@ them are, and one that this machine cannot carry out counts as failed.`,
 func scenariosCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scenarios [--quick | --ci] [--file FILE]",
-		Short: "Tell what break does, and what is expected",
+		Short: "Say what break does, and what is expected",
 		Args:  cobra.NoArgs,
 	}
 	read := scenarioFlags(cmd)

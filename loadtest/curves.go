@@ -11,7 +11,7 @@ func curvesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "curves [--quick] [--over NAME[=VALUE,...]]... [flags]",
 		Short: "Measure how cost grows with partitions, files, size of lines and of bulks",
-		Long: `curves varies one setting at a time while all others stand still, and measures the stages
+		Long: `curves varies one setting at a time while all others stay as they are, and measures the stages
 that it matters to, each beside a loop that does no work (floor). All that arrives is
 verified, at every point. The report has a table and charts for each curve:
 

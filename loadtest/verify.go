@@ -31,7 +31,7 @@ The exit code is 1 if anything is not as it should be.`,
 	elastic := f.String("elasticsearch", "", "read from this `URL`")
 	index := f.String("index", "sluice-*", "with --elasticsearch")
 	once := f.Bool("once", false, "with --kafka: no line may come again")
-	places := f.Bool("places", true, "events tell log.offset and log.size")
+	places := f.Bool("places", true, "events have log.offset and log.size")
 	cmd.MarkFlagRequired("ledger")
 	cmd.MarkFlagsOneRequired("kafka", "elasticsearch")
 	cmd.MarkFlagsMutuallyExclusive("kafka", "elasticsearch")

@@ -207,6 +207,7 @@ func TestOutageStopsReadingAndLosesNothing(t *testing.T) {
 	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { mu.Lock(); defer mu.Unlock(); return down })
 	s.cfg.Shipper.Produce.Buffer = 1 * config.MiB
 	s.cfg.Shipper.Produce.BatchBytes = 64 * config.KiB
+	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	line := strings.Repeat("x", 1000)
 	var text strings.Builder
 	for i := range 4000 {

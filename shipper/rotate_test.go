@@ -333,6 +333,7 @@ func TestDeletedFileIsGivenUpInTheEndAndCounted(t *testing.T) {
 	s.failProduce(kerr.NotEnoughReplicas.Code, func() bool { return true })
 	s.cfg.Shipper.HoldDeleted = config.Duration(200 * time.Millisecond)
 	s.cfg.Shipper.Produce.Buffer = config.MiB
+	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	s.append("web.log", strings.Repeat(strings.Repeat("x", 999)+"\n", 6000))
 	s.start()
 	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 1000 })

@@ -17,7 +17,6 @@ package shipper
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -37,21 +36,10 @@ import (
 )
 
 // Run ships until ctx ends; then it stops reading, waits for what is under way within
-// cfg.ShutdownTimeout, stores the positions and returns nil, also if Kafka is down. An
-// error means that the configuration is wrong, or that the positions cannot be kept.
+// cfg.ShutdownTimeout, stores the positions and returns nil, also if Kafka is down. The
+// configuration is one that cfg.Validate allows. An error means that the positions cannot
+// be kept.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) (err error) {
-	c, ok := cfg.Kafka[cfg.Shipper.Kafka]
-	if !ok {
-		return fmt.Errorf("shipper.kafka: no cluster is named %q", cfg.Shipper.Kafka)
-	}
-	for name, d := range map[string]config.Duration{
-		"poll_interval": cfg.Shipper.Poll, "scan_interval": cfg.Shipper.Scan, "store_interval": cfg.Shipper.StoreEvery,
-		"docker.list_interval": cfg.Shipper.Docker.ListInterval, "docker.timeout": cfg.Shipper.Docker.Timeout,
-	} {
-		if d <= 0 {
-			return fmt.Errorf("shipper.%s must be above 0", name)
-		}
-	}
 	found, err := discoverers(cfg, log, reg, st)
 	if err != nil {
 		return err
@@ -72,7 +60,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	refusals := send.NewRefusals(log, reg)
 	sender := send.NewSender(cfg.Shipper.Topic, cfg.Shipper.PartitionBy, int(cfg.Shipper.Produce.BatchBytes), refusals, reg)
 	producer, err := kafka.NewProducer(ctx, &kafka.Cluster{
-		Name: cfg.Shipper.Kafka, Config: c, Log: log, Metrics: reg, Health: st.Need("kafka " + cfg.Shipper.Kafka),
+		Name: cfg.Shipper.Kafka, Config: cfg.Kafka[cfg.Shipper.Kafka], Log: log, Metrics: reg, Health: st.Need("kafka " + cfg.Shipper.Kafka),
 	}, kafka.ProducerOptions{Produce: cfg.Shipper.Produce, Done: sender.Done})
 	if err != nil {
 		return err

@@ -16,9 +16,14 @@ func checkCommand() *cobra.Command {
 		Long: `check reads a configuration and reports all that is wrong at once, each with file,
 line and column: unknown keys, wrong types, values that make no sense, variables and
 files of secrets that are missing. It checks the roles the file has a section for.
+
+With --role it checks the file as that role would at its start on this host, by the same
+rules: certificates, data_dir and other paths are looked at as well, and what only other
+roles need may be missing.
+
 No server is asked. The exit code is 2 if anything is wrong.`,
-		Example: `  sluice check -c sluice.yaml
-  sluice check -c sluice.yaml --role shipper   # on a host that has only the shipper's secrets`,
+		Example: `  sluice check -c sluice.yaml                  # anywhere, such as before a merge
+  sluice check -c sluice.yaml --role shipper   # on a host, before the shipper is started`,
 		GroupID: groupTools,
 		Args:    cobra.NoArgs,
 
@@ -26,12 +31,16 @@ No server is asked. The exit code is 2 if anything is wrong.`,
 	}
 	path, roles := configFlag(cmd), roleFlag(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		cfg, err := config.Load(*path, roles()...)
-		if err != nil {
-			return err
-		}
 		checked := roles()
-		if checked == nil {
+		if len(checked) == 1 {
+			if _, err := config.LoadHere(*path, checked[0]); err != nil {
+				return err
+			}
+		} else {
+			cfg, err := config.Load(*path)
+			if err != nil {
+				return err
+			}
 			checked = cfg.Roles()
 		}
 		if len(checked) == 0 {

@@ -59,7 +59,7 @@ One binary, one configuration file, three roles:
 	}
 	root.SetVersionTemplate("sluice {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupRoles, Title: "Roles:"}, &cobra.Group{ID: groupTools, Title: "Tools:"})
-	root.SetHelpCommandGroupID(groupTools)
+	root.SetHelpCommand(helpCommand())
 	root.SetCompletionCommandGroupID(groupTools)
 	cobra.EnableCommandSorting = false
 	root.AddCommand(commands()...)
@@ -68,6 +68,38 @@ One binary, one configuration file, three roles:
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	return report(stderr, cmd.CommandPath(), err)
+}
+
+// helpCommand is cobra's, except that a command that there is not is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Explain a command",
+		GroupID: groupTools,
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				for _, c := range cmd.Root().Commands() {
+					if c.IsAvailableCommand() {
+						names = append(names, c.Name()+"\t"+c.Short)
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+
+		DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) > 0 {
+				err = fmt.Errorf("unknown command %q for %q", rest[0], of.CommandPath())
+			}
+			if err != nil {
+				return err
+			}
+			of.InitDefaultHelpFlag()
+			return of.Help()
+		},
+	}
 }
 
 const (
@@ -97,7 +129,7 @@ func report(stderr io.Writer, command string, err error) int {
 	}
 	var ran failure
 	if !errors.As(err, &ran) {
-		fmt.Fprintf(stderr, "sluice: %s\n'%s --help' tells the usage\n", strings.TrimSpace(err.Error()), command)
+		fmt.Fprintf(stderr, "sluice: %s\nrun '%s --help' for usage\n", strings.TrimSpace(err.Error()), command)
 		return exitUsage
 	}
 	for _, e := range flatten(ran.error) {

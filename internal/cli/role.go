@@ -36,7 +36,8 @@ func roleCommand(s stage, short, long string) *cobra.Command {
 		Short: short,
 		Long: long + `
 
-SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills it.`,
+SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills it.
+SIGHUP is logged and changes nothing.`,
 		Example: fmt.Sprintf("  sluice %s -c sluice.yaml", s.role),
 		GroupID: groupRoles,
 		Args:    cobra.NoArgs,
@@ -45,12 +46,13 @@ SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills i
 	}
 	path := configFlag(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		cfg, err := config.Load(*path, s.role)
+		cfg, err := config.LoadHere(*path, s.role)
 		if err != nil {
 			return err
 		}
 		log := newLog(cfg.Log, cmd.ErrOrStderr())
 		kafka.LogTo(log)
+		defer onHangup(log.With("role", s.role))()
 		return runStages(cmd.Context(), cfg, log, s)
 	})
 	return cmd
@@ -59,6 +61,11 @@ SIGTERM or Ctrl-C stops it cleanly within shutdown_timeout; a second one kills i
 // runStages runs roles in this process until ctx ends or one of them fails, with the
 // admin server and the statsd bridge around them. It returns once all have drained.
 func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages ...stage) error {
+	unlock, err := lockAll(cfg.DataDir, log, stages)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	version := version().Version
 	states := make([]*admin.State, len(stages))
 	regs := make([]*metrics.Registry, len(stages), len(stages)+1)
@@ -67,7 +74,9 @@ func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages
 	}
 	all := append(regs, metrics.Process(cfg.Host, version))
 
-	server, err := admin.Listen(cfg.Admin, version, log, states, all...)
+	listen := cfg.Admin
+	listen.Listen = cfg.Admin.For(stages[0].role)
+	server, err := admin.Listen(listen, version, log, states, all...)
 	if err != nil {
 		return err
 	}
@@ -92,7 +101,7 @@ func runStages(ctx context.Context, cfg *config.Config, log *slog.Logger, stages
 			err := s.run(ctx, cfg, log, regs[i], states[i])
 			if err == nil {
 				log.Info("stopped")
-			} else if !strings.HasPrefix(err.Error(), s.role) { // as keys do, shipper.kafka
+			} else if !errors.As(err, new(*config.Error)) { // which names its key
 				err = fmt.Errorf("%s: %w", s.role, err)
 			}
 			if err != nil {

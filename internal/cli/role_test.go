@@ -20,10 +20,10 @@ import (
 
 var worked = metrics.NewCounter("test_worked", "runs", "Runs of the stage of this test")
 
-// quiet is a configuration that opens no ports.
+// quiet is a configuration that opens no ports and locks nothing.
 func quiet() *config.Config {
 	cfg := config.Default()
-	cfg.Host, cfg.Admin.Listen = "web1", ""
+	cfg.Host, cfg.DataDir, cfg.Admin.Listen = "web1", "", ""
 	return cfg
 }
 
@@ -160,4 +160,25 @@ func TestLog(t *testing.T) {
 	f("debug", "text", "msg=a msg=b")
 	f("info", "text", "msg=b")
 	f("warn", "json", `"msg":"b"`)
+}
+
+// TestAdminPortIsTheRoles: of a host alone, each role takes the port of its own.
+func TestAdminPortIsTheRoles(t *testing.T) {
+	f := func(listen, role, want string) {
+		t.Helper()
+		if got := (config.Admin{Listen: listen}).For(role); got != want {
+			t.Errorf("admin.listen %q of the %s is %q; want %q", listen, role, got, want)
+		}
+	}
+	def := config.Default().Admin.Listen
+	f(def, "shipper", "127.0.0.1:8686")
+	f(def, "aggregator", "127.0.0.1:8687")
+	f(def, "indexer", "127.0.0.1:8688")
+	f("0.0.0.0", "indexer", "0.0.0.0:8688")
+	f("::1", "shipper", "[::1]:8686")
+	f("[::1]", "shipper", "[::1]:8686")
+	f("localhost", "shipper", "localhost:8686")
+	f("10.0.0.1:9000", "indexer", "10.0.0.1:9000")
+	f(":9000", "indexer", ":9000")
+	f("", "indexer", "")
 }

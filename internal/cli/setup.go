@@ -24,7 +24,7 @@ indexer, after an update of sluice, and after a change of an output's index or t
 	}
 	path := configFlag(cmd)
 	cmd.RunE = action(func(cmd *cobra.Command) error {
-		cfg, err := config.Load(*path, "indexer")
+		cfg, err := config.LoadHere(*path, "indexer")
 		if err != nil {
 			return err
 		}

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,7 +69,9 @@ const (
 )
 
 func (u *up) run(cmd *cobra.Command) (err error) {
-	out, ctx := cmd.OutOrStdout(), cmd.Context()
+	out := cmd.OutOrStdout()
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // its terminal is closed
+	defer stop()
 	log := newLog(config.Log{Level: "warn", Format: "text"}, cmd.ErrOrStderr())
 	cfg, err := u.config()
 	if err != nil {
@@ -90,6 +94,11 @@ func (u *up) run(cmd *cobra.Command) (err error) {
 		kafka := config.DefaultKafka()
 		kafka.Brokers = k.Addrs()
 		cfg.Kafka[name] = kafka
+	}
+	if s := cfg.Shipper; s.Docker.Enabled || len(s.Files) > 0 { // the rest of cfg is ours
+		if err := cfg.Validate("shipper"); err != nil {
+			return err
+		}
 	}
 	var installed strings.Builder
 	if err := indexer.Setup(ctx, cfg, &installed); err != nil {

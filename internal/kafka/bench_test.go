@@ -149,7 +149,7 @@ func BenchmarkProduce(b *testing.B) {
 			if _, err := p.Partitions(b.Context(), "logs"); err != nil {
 				b.Fatal(err)
 			}
-			headers := []Header{{[]byte("dc"), []byte("dc1")}, {[]byte("app"), []byte("order")}}
+			headers := []Header{{Key: []byte("dc"), Value: []byte("dc1")}, {Key: []byte("app"), Value: []byte("order")}}
 			ctx := b.Context()
 			measure(b, size, func(n int) {
 				now := time.Now()
@@ -169,7 +169,8 @@ func BenchmarkProduce(b *testing.B) {
 			conf.Net.MaxOpenRequests = 1
 			conf.Producer.Return.Successes = true
 			conf.Producer.Partitioner = sarama.NewManualPartitioner
-			conf.Producer.Compression, _ = codecOf(codec)
+			own, _ := codecOf(codec)
+			conf.Producer.Compression = sarama.CompressionCodec(own)
 			conf.Producer.Flush.Bytes, conf.Producer.Flush.Frequency = 512<<10, 20*time.Millisecond
 			p, err := sarama.NewAsyncProducer(addrs, conf)
 			if err != nil {

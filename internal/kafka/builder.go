@@ -1,48 +1,51 @@
 package kafka
 
 import (
+	"bytes"
 	"fmt"
 	"math/bits"
 	"sync"
 	"time"
 
-	"github.com/IBM/sarama"
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 )
 
-// What a record costs beside its bytes: on the wire at most (lengths, time, offset),
-// and in memory (the entries of a batch's slabs, 128 bytes, and their spare room).
+// What a record costs beside its bytes: on the wire (sizes, time, number), and in
+// memory (its tag and size, and the spare room of the slabs that hold them).
 const (
 	wireOverhead   = 24
 	headerOverhead = 8
-	heldOverhead   = 256
+	heldOverhead   = 64
 )
 
 // batch is the records of one partition that are sent and acknowledged together. It
-// belongs to the partition while it is filled, then to the sender and, between send
-// and answer, to the link.
+// belongs to the partition while it is filled and packed, then to the sender and,
+// between send and answer, to the link.
 type batch struct {
 	p *partition
 
-	in   []Record
-	tags []Tag
+	records wire.Records // until it is packed
+	packed  wire.Batch   // from then on
+	tags    []Tag
+	sizes   []Size
 
-	bytes  int64     // on the wire before compression, at most
+	bytes  int64     // of records
+	first  time.Time // time of the first record
 	held   int64     // taken from the budget
 	opened time.Time // when the first record came
 
 	generation int64 // of the transaction it belongs to; 0 without transactions
-	first      int64 // time of the first record in ms
-	last       int64 // newest time in ms
+	ready      bool  // it was packed; guarded by the partition's mu
+	part       bool  // of one that was split; set before it is packed
 
 	// Set when it is sent.
-	wire  sarama.RecordBatch // holds the records, compressed, once it was encoded
-	built bool
+	id    identity
 	tries int       // how often it was sent
 	maybe bool      // an earlier try may have been stored
 	sent  time.Time // first time
 }
 
-// wireSize is what the record takes in a batch at most.
+// wireSize is about what the record takes in a batch.
 func wireSize(r *Record) int64 {
 	n := int64(len(r.Key) + len(r.Value) + wireOverhead)
 	for i := range r.Headers {
@@ -51,115 +54,82 @@ func wireSize(r *Record) int64 {
 	return n
 }
 
-func (b *batch) add(r *Record, tag Tag, size int64) {
-	if len(b.in) == cap(b.in) {
-		b.grow()
-	}
-	b.in = append(b.in, *r)
+func (b *batch) add(r *Record, tag Tag, held int64) {
 	ms := r.Time.UnixMilli()
 	if ms <= 0 { // no time of its own
-		now := time.Now()
-		b.in[len(b.in)-1].Time, ms = now, now.UnixMilli()
+		ms = time.Now().UnixMilli()
 	}
-	if len(b.in) == 1 {
-		b.first, b.last = ms, ms
+	b.records.Append(ms, r.Key, r.Value, r.Headers)
+	b.note(tag, Size{int32(len(r.Key)), int32(len(r.Value))}, held)
+}
+
+// note takes down what is to be known of a record that was added.
+func (b *batch) note(tag Tag, size Size, held int64) {
+	if len(b.tags) == cap(b.tags) {
+		b.grow()
 	}
-	b.last = max(b.last, ms)
 	b.tags = append(b.tags, tag)
-	b.bytes += size
-	b.held += size + heldOverhead
+	b.sizes = append(b.sizes, size)
+	b.bytes = int64(b.records.Size())
+	b.held += held
 }
 
-// build makes the batch ready to be packed and sent under an identity. What was
-// compressed once is kept.
-func (b *batch) build(codec sarama.CompressionCodec, id identity, transactional bool) {
-	if !b.built {
-		b.wire = sarama.RecordBatch{
-			Version: 2, Codec: codec, CompressionLevel: sarama.CompressionLevelDefault,
-			FirstTimestamp: time.UnixMilli(b.first), MaxTimestamp: time.UnixMilli(b.last),
-			LastOffsetDelta: int32(len(b.in) - 1), IsTransactional: transactional,
-		}
-		b.built = true
+// pack compresses what was filled; what is held less is returned.
+func (b *batch) pack(packer *wire.Packer, codec wire.Codec, transactional bool) (freed int64) {
+	b.bytes, b.first = int64(b.records.Size()), b.records.First()
+	b.packed = packer.Pack(&b.records, codec, transactional)
+	if codec == wire.None {
+		return 0
 	}
-	b.wire.ProducerID, b.wire.ProducerEpoch, b.wire.FirstSequence = id.producer, id.epoch, id.sequence
-}
-
-// packer makes sarama's records of a request's batches. Its slabs are used for one
-// request after the other: sarama has encoded one when it returns from sending it. So
-// what waits is held in one form only.
-type packer struct {
-	recs []sarama.Record
-	ptrs []*sarama.Record
-
-	// The last ones are kept, since neighbours share their headers.
-	headers  []sarama.RecordHeader
-	pointers []*sarama.RecordHeader
-	lastIn   *Header
-	lastOut  []*sarama.RecordHeader
-}
-
-// pack gives the batches, which were built, their records.
-func (k *packer) pack(batches []*batch) {
-	n := 0
-	for _, b := range batches {
-		n += len(b.in)
-	}
-	if n > cap(k.recs) {
-		k.recs, k.ptrs = make([]sarama.Record, 0, n), make([]*sarama.Record, 0, n)
-	}
-	for _, b := range batches {
-		from := len(k.recs)
-		for i := range b.in {
-			r := &b.in[i]
-			k.recs = append(k.recs, sarama.Record{
-				Key: r.Key, Value: r.Value, Headers: k.convert(r.Headers),
-				OffsetDelta: int64(i), TimestampDelta: time.Duration(r.Time.UnixMilli()-b.first) * time.Millisecond,
-			})
-			k.ptrs = append(k.ptrs, &k.recs[from+i])
-		}
-		b.wire.Records = k.ptrs[from:len(k.ptrs):len(k.ptrs)]
-	}
-}
-
-func (k *packer) convert(in []Header) []*sarama.RecordHeader {
-	if len(in) == 0 {
-		return nil
-	}
-	if &in[0] == k.lastIn && len(in) == len(k.lastOut) {
-		return k.lastOut
-	}
-	from := len(k.pointers)
-	for i := range in {
-		k.headers = append(k.headers, sarama.RecordHeader(in[i]))
-		// Should headers move when it grows, older pointers keep the old array alive.
-		k.pointers = append(k.pointers, &k.headers[len(k.headers)-1])
-	}
-	k.lastIn, k.lastOut = &in[0], k.pointers[from:len(k.pointers):len(k.pointers)]
-	return k.lastOut
-}
-
-// reset drops every reference to what was packed.
-func (k *packer) reset() {
-	clear(k.recs)
-	clear(k.ptrs)
-	clear(k.headers)
-	clear(k.pointers)
-	*k = packer{recs: k.recs[:0], ptrs: k.ptrs[:0], headers: k.headers[:0], pointers: k.pointers[:0]}
+	freed = max(0, b.held-int64(b.packed.Size())-heldOverhead*int64(len(b.tags)))
+	b.held -= freed
+	return freed
 }
 
 // split makes two batches of one that has several records.
-func (b *batch) split() (*batch, *batch) {
-	n := len(b.in) / 2
-	return b.part(0, n), b.part(n, len(b.in))
+func (b *batch) split() (*batch, *batch, error) {
+	n := len(b.tags) / 2
+	parts, err := b.parts([]int{n, len(b.tags)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return parts[0], parts[1], nil
 }
 
-func (b *batch) part(from, to int) *batch {
-	nb := newBatch(b.p, to-from)
-	nb.opened, nb.sent, nb.generation = b.opened, b.sent, b.generation
-	for i := from; i < to; i++ {
-		nb.add(&b.in[i], b.tags[i], wireSize(&b.in[i]))
+// parts makes batches of the records up to each of the numbers, for packing anew.
+func (b *batch) parts(until []int) ([]*batch, error) {
+	parts := make([]*batch, 0, len(until))
+	from, share := 0, b.held/int64(len(b.tags))
+	err := b.packed.Records(func(r *wire.Record) {
+		i := int(r.Offset)
+		if i >= len(b.tags) || len(parts) == 0 || i == until[len(parts)-1] {
+			if len(parts) == len(until) {
+				return
+			}
+			nb := newBatch(b.p, until[len(parts)]-from, int(b.bytes)/len(until))
+			nb.opened, nb.sent, nb.generation, nb.part = b.opened, b.sent, b.generation, true
+			parts, from = append(parts, nb), until[len(parts)]
+		}
+		nb := parts[len(parts)-1]
+		nb.records.AppendRaw(r.Time, r.Key, r.Value, r.Headers)
+		nb.note(b.tags[i], b.sizes[i], share)
+	})
+	if err == nil && (len(parts) != len(until) || from != len(b.tags)) {
+		err = fmt.Errorf("%d records in a batch of %d: %w", from, len(b.tags), wire.ErrBroken)
 	}
-	return nb
+	if err != nil {
+		return nil, err
+	}
+	parts[0].held += b.held - share*int64(len(b.tags))
+	return parts, nil
+}
+
+// record is a copy of the one record of a batch.
+func (b *batch) record() (r Record) {
+	_ = b.packed.Records(func(v *wire.Record) {
+		r = Record{Key: bytes.Clone(v.Key), Value: bytes.Clone(v.Value), Headers: v.Headers.Pairs(), Time: time.UnixMilli(v.Time)}
+	})
+	return r
 }
 
 // identity is what makes a batch sent twice stored once: the broker stores a
@@ -193,9 +163,11 @@ const slabMost = 4096
 
 func slabClass(n int) int { return min(bits.Len(uint(max(n, 1)-1)>>6), len(slabs)-1) }
 
-func newBatch(p *partition, records int) *batch {
+// newBatch has room for about so many records and bytes; both may become more.
+func newBatch(p *partition, records, bytes int) *batch {
 	b := slab(slabClass(min(records, slabMost)))
 	b.p = p
+	b.records.Reserve(bytes)
 	return b
 }
 
@@ -204,27 +176,29 @@ func slab(class int) *batch {
 	if b, _ := slabs[class].Get().(*batch); b != nil {
 		return b
 	}
-	return &batch{in: make([]Record, 0, 64<<class), tags: make([]Tag, 0, 64<<class)}
+	return &batch{tags: make([]Tag, 0, 64<<class), sizes: make([]Size, 0, 64<<class)}
 }
 
-// grow moves the records to the next larger slab. Beyond the largest, append does it.
+// grow moves the tags to the next larger slab. Beyond the largest, append does it.
 func (b *batch) grow() {
-	class := slabClass(cap(b.in) + 1)
-	if 64<<class <= cap(b.in) {
+	class := slabClass(cap(b.tags) + 1)
+	if 64<<class <= cap(b.tags) {
 		return
 	}
 	larger := slab(class)
-	larger.in, larger.tags = append(larger.in, b.in...), append(larger.tags, b.tags...)
-	b.in, b.tags, larger.in, larger.tags = larger.in, larger.tags, b.in, b.tags
+	larger.tags, larger.sizes = append(larger.tags, b.tags...), append(larger.sizes, b.sizes...)
+	b.tags, b.sizes, larger.tags, larger.sizes = larger.tags, larger.sizes, b.tags, b.sizes
 	larger.recycle()
 }
 
-// recycle drops every reference to what the caller handed over.
+// recycle drops every reference to what the caller handed over, and gives back what
+// held the records.
 func (b *batch) recycle() {
-	clear(b.in)
 	clear(b.tags)
-	*b = batch{in: b.in[:0], tags: b.tags[:0]}
-	if n := min(cap(b.in), cap(b.tags)); n <= 64<<len(slabs) { // else it is let go
+	b.records.Release()
+	b.packed.Release()
+	*b = batch{tags: b.tags[:0], sizes: b.sizes[:0]}
+	if n := min(cap(b.tags), cap(b.sizes)); n <= 64<<len(slabs) { // else it is let go
 		slabs[min(bits.Len(uint(n)>>6), len(slabs))-1].Put(b)
 	}
 }

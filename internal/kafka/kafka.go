@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
@@ -26,7 +27,7 @@ type Cluster struct {
 }
 
 // Header is a record header.
-type Header struct{ Key, Value []byte }
+type Header = wire.Pair
 
 // Record is one Kafka record.
 type Record struct {
@@ -47,15 +48,21 @@ type Tag struct {
 	Pos   int64
 }
 
-// Result is the outcome of one produced batch. It and all it points to are valid
-// only during the callback.
+// Size is how long a record's key and value are.
+type Size struct{ Key, Value int32 }
+
+// Result is the outcome of one produced batch. It and all it points to but Record are
+// valid only during the callback.
 type Result struct {
 	Topic      string
 	Partition  int32
-	BaseOffset int64    // of the first record; -1 with Err
-	Tags       []Tag    // one a record, in the order of Append
-	Records    []Record // as appended; the same length as Tags
-	Err        error    // nil: stored on all in-sync replicas. Otherwise no try can store this batch (it then holds one record): ErrTooLarge, ErrInvalidRecord
+	BaseOffset int64     // of the first record; -1 with Err
+	Tags       []Tag     // one a record, in the order of Append
+	Sizes      []Size    // one a record
+	Bytes      int64     // of all records as they travel, before compression
+	First      time.Time // of the first record
+	Err        error     // nil: stored on all in-sync replicas. Otherwise no try can store this batch (it then holds one record): ErrTooLarge, ErrInvalidRecord
+	Record     Record    // a copy of the one that cannot be stored, with ErrTooLarge and ErrInvalidRecord
 }
 
 // ProducerOptions are the choices of a producer.

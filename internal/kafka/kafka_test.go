@@ -91,8 +91,8 @@ func (s *sink) done(r *Result) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := fmt.Sprintf("%s/%d", r.Topic, r.Partition)
-	if len(r.Tags) == 0 || len(r.Tags) != len(r.Records) {
-		s.t.Errorf("%s: %d tags, %d records", key, len(r.Tags), len(r.Records))
+	if len(r.Tags) == 0 || len(r.Tags) != len(r.Sizes) {
+		s.t.Errorf("%s: %d tags, %d records", key, len(r.Tags), len(r.Sizes))
 	}
 	for _, tag := range r.Tags {
 		if tag.Pos != s.last[key] {
@@ -166,7 +166,7 @@ func (f *feeder) add(topic string, partition int32, pad int) {
 	for len(v) < pad {
 		v = append(v, byte('a'+len(v)*7%26))
 	}
-	r := Record{Key: []byte(key), Value: v, Headers: []Header{{[]byte("dc"), []byte("dc1")}}, Time: time.UnixMilli(began + n)}
+	r := Record{Key: []byte(key), Value: v, Headers: []Header{{Key: []byte("dc"), Value: []byte("dc1")}}, Time: time.UnixMilli(began + n)}
 	if err := f.p.Append(f.t.Context(), topic, partition, r, Tag{Owner: f, Pos: n}); err != nil {
 		f.t.Fatal(err)
 	}

@@ -2,48 +2,45 @@ package kafka
 
 import (
 	"context"
-	"net"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
 
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/retry"
-	"github.com/sluicelog/sluice/internal/wake"
 )
 
 const (
 	linkRequests = 8               // requests of one link that wait for their answer at most
-	linkBytes    = 8 << 20         // batches are joined to requests up to this size before compression
-	linkRecords  = 32 << 10        // and up to so many records
+	linkBytes    = 8 << 20         // batches are joined to requests up to this size
 	linkIdle     = 3 * time.Minute // a connection unused for this long is closed, before the broker does it
+
+	produceOldest, produceNewest = 3, 8 // versions of the request: 3 is the first that knows our batches
+	produceZstd                  = 7    // and this one the first that takes zstd
 )
 
-// link is one connection to one broker, for produce requests alone. Its goroutine
-// encodes and compresses what it sends, since sarama does that while it holds the
-// connection: several links to a broker put several cores to work.
+// link is one connection to one broker, for produce requests alone. A broker answers
+// the requests of a connection one after the other: several links to it let it work on
+// several.
 type link struct {
+	p       *Producer
 	addr    string
-	conf    *sarama.Config
-	ack     time.Duration
-	txn     *string
 	answers func([]answer)
 	started bool // owned by the sender
 
 	mu    sync.Mutex
 	queue []*batch // to be sent; guarded by mu
 
-	wake wake.Signal
-	free chan struct{}                 // cap linkRequests; a token for each request under way
-	dead atomic.Pointer[sarama.Broker] // a connection that failed, for run to close
+	wake chan struct{} // cap 1
+	free chan struct{} // cap linkRequests; a token for each request under way
 
-	broker *sarama.Broker // owned by run
-	packer packer         // owned by run
-	wrote  atomic.Int64   // bytes on the wire
-	failed int            // connection tries in a row; owned by run
-	after  time.Time      // no try before; owned by run
-	last   error          // why the last try failed; owned by run
+	conn   *wire.Conn // owned by run
+	failed int        // connection tries in a row; owned by run
+	after  time.Time  // no try before; owned by run
+	last   error      // why the last try failed; owned by run
 }
 
 // answer is what became of one batch: err is nil, a sarama.KError of the broker's, or
@@ -56,45 +53,11 @@ type answer struct {
 	text   string // what the broker says besides
 }
 
-func newLink(addr string, conf *sarama.Config, ack time.Duration, txn *string, answers func([]answer)) *link {
-	l := &link{addr: addr, ack: ack, txn: txn, answers: answers,
-		wake: wake.New(), free: make(chan struct{}, linkRequests)}
-	own := *conf
-	own.Net.Proxy.Dialer = tally{conf.Net.Proxy.Dialer, &l.wrote}
-	l.conf = &own
-	return l
+func newLink(p *Producer, addr string, answers func([]answer)) *link {
+	return &link{p: p, addr: addr, answers: answers, wake: make(chan struct{}, 1), free: make(chan struct{}, linkRequests)}
 }
 
-// tally counts what is written to the connections that are made by it.
-type tally struct {
-	dialer interface {
-		Dial(network, addr string) (net.Conn, error)
-	}
-	wrote *atomic.Int64
-}
-
-// Dial is what sarama calls.
-func (t tally) Dial(network, addr string) (net.Conn, error) {
-	c, err := t.dialer.Dial(network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return tallied{c, t.wrote}, nil
-}
-
-type tallied struct {
-	net.Conn
-	wrote *atomic.Int64
-}
-
-func (c tallied) Write(b []byte) (int, error) {
-	n, err := c.Conn.Write(b)
-	c.wrote.Add(int64(n))
-	return n, err
-}
-
-// send queues a batch that was built; its answer comes through answers, from any
-// goroutine.
+// send queues a packed batch; its answer comes through answers, from any goroutine.
 func (l *link) send(b *batch) {
 	l.mu.Lock()
 	l.queue = append(l.queue, b)
@@ -103,7 +66,10 @@ func (l *link) send(b *batch) {
 }
 
 func (l *link) poke() {
-	l.wake.Raise()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
 }
 
 // run sends until ctx ends.
@@ -115,11 +81,10 @@ func (l *link) run(ctx context.Context) {
 		select {
 		case <-l.wake:
 		case <-idle.C:
-			l.close()
+			l.retire()
 		case <-ctx.Done():
 			return
 		}
-		l.bury()
 		for {
 			// The slot first and the batches then: what becomes ready while all slots
 			// are taken goes out in one request.
@@ -133,118 +98,130 @@ func (l *link) run(ctx context.Context) {
 				<-l.free
 				break
 			}
-			l.request(batches)
+			l.request(ctx, batches)
 		}
 		idle.Reset(linkIdle)
 	}
 }
 
-// bury closes the connection if it failed since.
-func (l *link) bury() {
-	if dead := l.dead.Swap(nil); dead != nil && dead == l.broker {
-		l.close()
-	}
-}
-
 func (l *link) close() {
-	if l.broker != nil {
-		_ = l.broker.Close()
-		l.broker = nil
+	if l.conn != nil {
+		_ = l.conn.Close()
+		l.conn = nil
 	}
 }
 
-// take is what goes into the next request: as much as may be joined, at least one.
+// retire closes the connection when all on it is answered.
+func (l *link) retire() {
+	if l.conn != nil {
+		l.conn.Retire()
+		l.conn = nil
+	}
+}
+
+// take is what goes into the next request: as much as may be joined, at least one, by topic.
 func (l *link) take() []*batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var bytes int64
-	n, records := 0, 0
+	bytes, n := 0, 0
 	for n < len(l.queue) {
-		b := l.queue[n]
-		if n > 0 && (bytes+b.bytes > linkBytes || records+len(b.in) > linkRecords) {
-			break
+		if size := l.queue[n].packed.Size(); n == 0 || bytes+size <= linkBytes {
+			bytes += size
+			n++
+			continue
 		}
-		bytes += b.bytes
-		records += len(b.in)
-		n++
+		break
 	}
 	if n == 0 {
 		return nil
 	}
-	out := append([]*batch(nil), l.queue[:n]...)
-	l.queue = append(l.queue[:0], l.queue[n:]...)
+	out := slices.Clone(l.queue[:n])
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	slices.SortStableFunc(out, func(a, b *batch) int { return strings.Compare(a.p.topic.name, b.p.topic.name) })
 	return out
 }
 
 // request sends the batches; it has a slot.
-func (l *link) request(batches []*batch) {
-	if err := l.connect(); err != nil {
+func (l *link) request(ctx context.Context, batches []*batch) {
+	version, err := l.connect()
+	if err != nil {
 		<-l.free
 		l.fail(batches, err)
 		return
 	}
-	req := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: int32(l.ack / time.Millisecond), Version: 8, TransactionalID: l.txn}
-	l.packer.pack(batches)
-	topic, plain := batches[0].p.topic, int64(0)
-	for _, b := range batches {
-		req.AddBatch(b.p.topic.name, b.p.num, &b.wire)
-		plain += b.bytes
-		if b.p.topic != topic {
-			topic = nil
-		}
+	req := &wire.Produce{Version: version, TransactionID: l.p.txnID(), Ack: l.p.cluster.waits().ack, Batches: make([]wire.Addressed, len(batches))}
+	for i, b := range batches {
+		b.packed.Address(wire.Identity{Producer: b.id.producer, Epoch: b.id.epoch, Sequence: b.id.sequence})
+		req.Batches[i] = wire.Addressed{Topic: b.p.topic.name, Partition: b.p.num, Batch: &b.packed}
 	}
-	broker, wrote := l.broker, l.wrote.Load()
-	err := broker.AsyncProduce(req, func(resp *sarama.ProduceResponse, err error) { // on sarama's goroutine: it may not call the broker
+	conn := l.conn
+	err = conn.Send(ctx, &wire.Frame{Key: wire.ProduceKey, Version: version, Body: req.Body(), Done: func(body []byte, err error) {
 		<-l.free
+		if err == nil {
+			err = l.answered(conn, req, batches, body)
+		}
 		if err != nil {
-			l.dead.Store(broker)
 			l.fail(batches, err)
-			l.poke()
-			return
 		}
-		answers := make([]answer, len(batches))
-		for i, b := range batches {
-			answers[i] = answer{b: b, offset: -1, start: -1, err: sarama.ErrIncompleteResponse}
-			if block := resp.GetBlock(b.p.topic.name, b.p.num); block != nil {
-				answers[i].offset, answers[i].start, answers[i].err = block.Offset, block.StartOffset, nil
-				if block.Err != sarama.ErrNoError {
-					answers[i].err = block.Err
-				}
-				if block.ErrorMessage != nil {
-					answers[i].text = *block.ErrorMessage
-				}
-			}
-		}
-		l.answers(answers)
-	})
-	l.packer.reset() // the batches may be the callback's already
+	}})
 	if err != nil {
 		<-l.free
 		l.close() // part of it may have gone out
 		l.fail(batches, err)
-	} else if topic != nil {
-		topic.packed(plain, l.wrote.Load()-wrote)
 	}
 }
 
-// connect makes sure there is a connection. A broker that refuses is not asked again
-// for a while, however many partitions want to.
-func (l *link) connect() error {
-	l.bury()
-	if l.broker != nil {
-		return nil
-	}
-	if time.Now().Before(l.after) {
-		return l.last
-	}
-	b := sarama.NewBroker(l.addr)
-	if err := connect(b, l.conf); err != nil {
-		l.failed++
-		l.last, l.after = err, time.Now().Add(retry.Backoff{First: 20 * time.Millisecond, Longest: time.Second}.Pause(l.failed))
+// answered takes in an answer; an error means that it says nothing.
+func (l *link) answered(conn *wire.Conn, req *wire.Produce, batches []*batch, body []byte) error {
+	stored, pause, err := req.Answer(body)
+	if err != nil {
 		return err
 	}
-	l.broker, l.failed = b, 0
+	conn.Throttle(pause)
+	answers := make([]answer, len(batches))
+	for i, b := range batches {
+		s := &stored[i]
+		answers[i] = answer{b: b, offset: s.Offset, start: s.Start, text: s.Text}
+		switch {
+		case s.Missed:
+			answers[i].err = sarama.ErrIncompleteResponse
+		case s.Code != 0:
+			answers[i].err = sarama.KError(s.Code)
+		}
+	}
+	l.answers(answers)
 	return nil
+}
+
+// connect makes sure there is a connection and says which version the broker takes. A
+// broker that refuses is not asked again for a while, however many partitions want to.
+func (l *link) connect() (version int16, err error) {
+	if l.conn != nil && l.conn.Worn() {
+		l.retire()
+	}
+	if l.conn == nil {
+		if time.Now().Before(l.after) {
+			return 0, l.last
+		}
+		c, err := l.p.cluster.dialWire(l.p.conf, l.addr, linkRequests)
+		if err != nil {
+			l.failed++
+			l.last, l.after = err, time.Now().Add(retry.Backoff{First: 20 * time.Millisecond, Longest: time.Second}.Pause(l.failed))
+			return 0, err
+		}
+		l.conn, l.failed = c, 0
+	}
+	switch version = l.conn.Highest(wire.ProduceKey); {
+	case version < 0 || version > produceNewest: // one that does not say takes what Kafka 2.4 does
+		return produceNewest, nil
+	case version < produceOldest:
+		return 0, sarama.ErrUnsupportedVersion
+	case version < produceZstd && l.p.codec == wire.Zstd:
+		return 0, sarama.ErrUnsupportedCompressionType
+	}
+	return version, nil
 }
 
 func (l *link) fail(batches []*batch, err error) {

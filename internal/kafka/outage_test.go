@@ -194,6 +194,7 @@ func TestHourOfOutage(t *testing.T) {
 				if n := acked(); n != 2*each*partitions {
 					t.Errorf("acked %d, want %d", n, 2*each*partitions)
 				}
+				time.Sleep(time.Minute) // a question that nobody answers is given up after 30 s
 				if down, err := c.Health.Down(); down != 0 {
 					t.Errorf("health = %v, %v, want ok", down, err)
 				}

@@ -14,14 +14,15 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/internal/wake"
 )
 
 // Producer writes records to the partitions it is told, in batches.
 //
-//	Append -> partition: batch being filled, full batches -> sender -> link -> broker
-//	                                                             \-> outbox -> Done
+//	Append -> partition: batch being filled -> packers -> packed batches -> sender -> link -> broker
+//	                                                                            \-> outbox -> Done
 //
 // A record that Append took is stored once on all in-sync replicas, in the order of
 // its partition, however often it takes to get there; only what no try can store is
@@ -34,7 +35,7 @@ import (
 type Producer struct {
 	cluster *Cluster
 	opts    ProducerOptions
-	codec   sarama.CompressionCodec
+	codec   wire.Codec
 	conf    *sarama.Config
 	dialer  *dialer
 	cancel  context.CancelFunc
@@ -57,11 +58,13 @@ type Producer struct {
 	txn        *txn         // nil without a transactional id
 	generation atomic.Int64 // transactions begun
 
-	sender *sender
-	scout  *scout
-	outbox *outbox
-	busy   atomic.Int32 // partitions with a batch under way
-	full   func()       // what to do when the budget is used up; a method value made once
+	packers *packers
+	sender  *sender
+	scout   *scout
+	outbox  *outbox
+	packing atomic.Int32 // batches that are packed or wait for it
+	busy    atomic.Int32 // partitions with a batch under way
+	full    func()       // what to do when the budget is used up; a method value made once
 }
 
 type topic struct {
@@ -84,11 +87,12 @@ type partition struct {
 	mu    sync.Mutex
 	cur   *batch   // being filled; guarded by mu
 	due   bool     // cur is to be sent as it is; guarded by mu
-	full  []*batch // first in, first out; guarded by mu
+	full  []*batch // being packed, or packed; first in, first out; guarded by mu
 	told  bool     // the sender knows that there may be something; guarded by mu
 	limit int64    // of a batch's bytes: grow and shrink; guarded by mu
 	meek  bool     // limit is what it is because the broker refused a batch; guarded by mu
 	size  int      // records of the last batch, for choosing a slab; guarded by mu
+	bytes int      // of those; guarded by mu
 
 	delivery // owned by the sender
 }
@@ -122,12 +126,14 @@ func NewProducer(ctx context.Context, c *Cluster, o ProducerOptions) (*Producer,
 	p.outbox = newOutbox(p)
 	p.scout = newScout(p)
 	p.sender = newSender(p)
+	p.packers = newPackers(p)
 	if o.TransactionalID != "" {
 		p.lanes = 1 // there is such a producer for every partition that is read
 		p.txn = newTxn(p, o.TransactionalID)
 		p.running.Go(func() { p.txn.run(ctx) })
 	}
 	p.calls.Go(func() { p.outbox.run(ctx) })
+	p.packers.start(ctx)
 	p.running.Go(func() { p.scout.run(ctx) })
 	p.running.Go(func() { p.sender.run(ctx) })
 	return p, nil
@@ -140,26 +146,26 @@ func (p *Producer) txnID() *string {
 	return &p.txn.id
 }
 
-func codecOf(s string) (sarama.CompressionCodec, error) {
+func codecOf(s string) (wire.Codec, error) {
 	switch s {
 	case "none", "":
-		return sarama.CompressionNone, nil
+		return wire.None, nil
 	case "lz4":
-		return sarama.CompressionLZ4, nil
+		return wire.LZ4, nil
 	case "zstd":
-		return sarama.CompressionZSTD, nil
+		return wire.Zstd, nil
 	case "snappy":
-		return sarama.CompressionSnappy, nil
+		return wire.Snappy, nil
 	case "gzip":
-		return sarama.CompressionGZIP, nil
+		return wire.Gzip, nil
 	}
 	return 0, fmt.Errorf("compression %s is none of none, lz4, zstd, snappy, gzip", strconv.Quote(s))
 }
 
 // Append adds a record to the end of a partition. It waits while the buffer is full;
-// those who wait are served in their order. What r points to is not copied and must
-// not be written to until the callback. An error (ctx ended, ErrClosed) means that
-// the record was not taken.
+// those who wait are served in their order. What r points to is copied into the batch
+// and is the caller's again. An error (ctx ended, ErrClosed) means that the record was
+// not taken.
 func (p *Producer) Append(ctx context.Context, topic string, partition int32, r Record, tag Tag) error {
 	if partition < 0 || partition > 1<<20 {
 		return fmt.Errorf("append to %s/%d: no such partition", topic, partition)
@@ -193,43 +199,64 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 
 func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	part.mu.Lock()
-	if part.cur != nil && part.cur.bytes+size > part.limit {
-		part.seal()
-	}
-	opened := part.cur == nil
-	if opened {
-		part.cur = newBatch(part, part.size)
-		part.cur.opened, part.cur.generation = time.Now(), p.generation.Load()
-	}
+	opened := part.room(p, size)
 	b := part.cur
-	b.add(r, tag, size)
-	if b.bytes >= min(part.limit, int64(p.opts.BatchBytes)) || len(b.in) >= p.opts.BatchRecords {
-		if part.told && b.bytes < part.limit && len(b.in) < stretch*p.opts.BatchRecords {
-			part.due = true // goes as soon as the one under way is answered, and grows until then
-		} else {
-			part.seal()
-		}
-	}
-	tell := len(part.full) > 0 && !part.told
-	if tell {
-		part.told = true
-	}
+	b.add(r, tag, size+heldOverhead)
+	part.filled(p)
 	lingers := opened && part.cur == b
 	since := b.opened
 	part.mu.Unlock()
-	if tell {
-		p.sender.inbox.ready(part)
-	}
 	if lingers {
 		p.sender.inbox.open(opening{part, since})
 	}
 }
 
-// seal ends the batch being filled. The caller holds mu.
-func (part *partition) seal() {
-	part.size = len(part.cur.in)
-	part.full = append(part.full, part.cur)
-	part.cur, part.due = nil, false
+// room makes sure that a record of about so many bytes fits the batch being filled; it
+// says whether that is a new one. The caller holds mu.
+func (part *partition) room(p *Producer, size int64) (opened bool) {
+	if part.cur != nil && part.cur.bytes+size > part.limit {
+		part.seal(p)
+	}
+	if part.cur != nil {
+		return false
+	}
+	part.cur = newBatch(part, part.size, max(int(size), part.bytes))
+	part.cur.opened, part.cur.generation = time.Now(), p.generation.Load()
+	return true
+}
+
+// filled seals the batch being filled if it is large enough. The caller holds mu.
+func (part *partition) filled(p *Producer) {
+	b := part.cur
+	if b.bytes < min(part.limit, int64(p.opts.BatchBytes)) && len(b.tags) < p.opts.BatchRecords {
+		return
+	}
+	if part.told && b.bytes < part.limit && len(b.tags) < stretch*p.opts.BatchRecords {
+		part.due = true // goes as soon as the one under way is answered, and grows until then
+	} else {
+		part.seal(p)
+	}
+}
+
+// seal ends the batch being filled. The sender hears of it when it is packed. The
+// caller holds mu.
+func (part *partition) seal(p *Producer) {
+	b := part.cur
+	part.size, part.bytes = len(b.tags), int(b.bytes)
+	part.full = append(part.full, b)
+	part.cur, part.due, part.told = nil, false, true
+	p.packers.put(b)
+}
+
+// isPacked makes a batch one that may be sent.
+func (part *partition) isPacked(b *batch, sender *inbox) {
+	part.mu.Lock()
+	b.ready = true
+	first := b.part || part.full[0] == b
+	part.mu.Unlock()
+	if first {
+		sender.ready(part)
+	}
 }
 
 // anyGeneration is for take: of whichever transaction.
@@ -237,24 +264,31 @@ const anyGeneration = math.MaxInt64
 
 // take is the next batch to send, or nil: then the sender has to be told again. all
 // means lingering ones as well; none of a transaction younger than of is taken.
-func (part *partition) take(all bool, of int64) *batch {
+func (part *partition) take(p *Producer, all bool, of int64) *batch {
 	part.mu.Lock()
 	defer part.mu.Unlock()
 	if len(part.full) == 0 && part.cur != nil && (part.due || all) && part.cur.generation <= of {
-		part.seal()
+		part.seal(p)
 	}
 	if len(part.full) == 0 {
 		part.told = false
 		return nil
 	}
-	if part.full[0].generation > of {
-		return nil // the sender was told of it
-	}
 	b := part.full[0]
+	if b.generation > of || !b.ready { // the sender was told of it, or will be
+		return nil
+	}
 	n := copy(part.full, part.full[1:])
 	part.full[n] = nil
 	part.full = part.full[:n]
 	return b
+}
+
+// isReady says whether a batch is packed.
+func (part *partition) isReady(b *batch) bool {
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	return b.ready
 }
 
 // ripen makes the batch that was opened then ready to go, if it is still being filled.
@@ -341,7 +375,7 @@ func (p *Producer) Flush() { p.sender.inbox.flushAll() }
 // unlinger sends what lingers if it is all that fills the buffer. While something is
 // under way, there will be room, and batches had better get full.
 func (p *Producer) unlinger() {
-	if p.busy.Load() == 0 {
+	if p.busy.Load() == 0 && p.packing.Load() == 0 {
 		p.Flush()
 	}
 }
@@ -460,19 +494,21 @@ func (o *outbox) run(ctx context.Context) {
 func (o *outbox) finish(f *finished) {
 	b, p := f.b, o.p
 	t := b.p.topic
+	res := Result{Topic: t.name, Partition: b.p.num, BaseOffset: f.offset, Tags: b.tags, Sizes: b.sizes, Bytes: b.bytes, First: b.first, Err: f.err}
 	if f.err == nil {
-		t.records.Add(float64(len(b.in)))
+		t.records.Add(float64(len(b.tags)))
 		t.bytes.Add(float64(b.bytes))
 		t.batches.Inc()
 		o.size.Observe(float64(b.bytes))
 		o.latency.Observe(time.Since(b.sent).Seconds())
 	} else if !errors.Is(f.err, ErrAborted) && !errors.Is(f.err, ErrFenced) {
-		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.in)))
+		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.tags)))
+		res.Record = b.record()
 	}
 	if p.opts.Done != nil {
-		p.opts.Done(&Result{Topic: t.name, Partition: b.p.num, BaseOffset: f.offset, Tags: b.tags, Records: b.in, Err: f.err})
+		p.opts.Done(&res)
 	}
-	n, held := int64(len(b.in)), b.held
+	n, held := int64(len(b.tags)), b.held
 	b.recycle()
 	o.held.Set(float64(p.held.Add(-held)))
 	p.budget.give(held)

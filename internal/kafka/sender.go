@@ -11,6 +11,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/internal/retry"
 	"github.com/sluicelog/sluice/internal/wake"
@@ -25,6 +26,7 @@ type sender struct {
 	w     timing
 	inbox *inbox
 
+	packer  wire.Packer // of single records
 	links   map[linkKey]*link
 	topics  map[string]topicMeta // as last read
 	id      identity             // for partitions that have none
@@ -200,13 +202,25 @@ func (s *sender) next(p *partition) {
 	if p.head != nil {
 		return
 	}
-	if n := len(p.front); n > 0 {
-		p.head, p.front = p.front[0], p.front[1:]
-	} else if p.head = p.take(s.p.linger.Load() > 0, anyGeneration); p.head == nil {
+	if p.head = s.following(p, s.p.linger.Load() > 0, anyGeneration); p.head == nil {
 		return
 	}
 	s.p.busy.Add(1)
 	s.dispatch(p)
+}
+
+// following takes the batch that comes after the partition's head, or nil: the sender
+// is told when there is one.
+func (s *sender) following(p *partition, all bool, of int64) *batch {
+	if len(p.front) == 0 {
+		return p.take(s.p, all, of)
+	}
+	b := p.front[0]
+	if !p.isReady(b) {
+		return nil
+	}
+	p.front = p.front[1:]
+	return b
 }
 
 // dispatch sends the partition's head to its leader, or parks the partition until it
@@ -251,7 +265,7 @@ func (s *sender) dispatch(p *partition) {
 		return
 	}
 	b := p.head
-	b.build(s.p.codec, p.id, s.p.opts.TransactionalID != "")
+	b.id = p.id
 	b.tries++
 	if b.sent.IsZero() {
 		b.sent = time.Now()
@@ -264,10 +278,21 @@ func (s *sender) dispatch(p *partition) {
 // what follows.
 func (s *sender) refuse(p *partition, err error) {
 	b := p.head
-	for i := range b.in {
-		s.p.outbox.put(finished{b: b.part(i, i+1), offset: -1, err: fmt.Errorf("%w: %w", ErrInvalidRecord, err), code: name(err)})
+	code := name(err)
+	err = fmt.Errorf("%w: %w", ErrInvalidRecord, err)
+	each := make([]int, len(b.tags))
+	for i := range each {
+		each[i] = i + 1
 	}
-	b.recycle()
+	if parts, broken := b.parts(each); broken == nil {
+		for _, one := range parts {
+			one.pack(&s.packer, wire.None, s.p.txn != nil)
+			s.p.outbox.put(finished{b: one, offset: -1, err: err, code: code})
+		}
+		b.recycle()
+	} else {
+		s.p.outbox.put(finished{b: b, offset: -1, err: fmt.Errorf("%w (%w)", err, broken), code: code})
+	}
 	p.head, p.failed = nil, 0
 	s.p.busy.Add(-1)
 	s.well(p)
@@ -282,12 +307,7 @@ func (s *sender) drop(p *partition, why error) {
 	}
 	for of := p.head.generation; p.head != nil; {
 		s.finish(p, finished{b: p.head, offset: -1, err: why, code: "aborted"})
-		if n := len(p.front); n > 0 {
-			p.head, p.front = p.front[0], p.front[1:]
-		} else {
-			p.head = p.take(true, of)
-		}
-		if p.head != nil {
+		if p.head = s.following(p, true, of); p.head != nil {
 			s.p.busy.Add(1)
 		}
 	}
@@ -305,7 +325,7 @@ func (s *sender) abandon(of int64, why error) {
 		}
 		p.adding = false
 		if p.head == nil {
-			if p.head = p.take(true, of); p.head == nil {
+			if p.head = s.following(p, true, of); p.head == nil {
 				return
 			}
 			s.p.busy.Add(1)
@@ -329,7 +349,7 @@ func (s *sender) link(addr string, lane int) *link {
 	key := linkKey{addr, lane}
 	l := s.links[key]
 	if l == nil {
-		l = newLink(addr, s.p.conf, s.w.ack, s.p.txnID(), s.inbox.answered)
+		l = newLink(s.p, addr, s.inbox.answered)
 		s.links[key] = l
 	}
 	return l
@@ -394,7 +414,7 @@ func (s *sender) answer(a *answer) {
 	}
 	switch r {
 	case accept:
-		p.id = p.id.next(len(b.in))
+		p.id = p.id.next(len(b.tags))
 		s.finish(p, finished{b: b, offset: a.offset})
 		p.grow(s.most(p.topic))
 		s.well(p)
@@ -443,7 +463,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 		// other records under the same numbers would be taken for copies and dropped.
 		s.restart(p)
 	}
-	if len(b.in) == 1 {
+	if len(b.tags) == 1 {
 		kind := ErrInvalidRecord
 		if r == halve {
 			kind = ErrTooLarge
@@ -460,11 +480,17 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 	if r == halve {
 		p.shrink(b.bytes / 2)
 	}
-	first, second := b.split()
+	first, second, err := b.split()
+	if err != nil {
+		s.finish(p, finished{b: b, offset: -1, err: fmt.Errorf("%w: %w (%w)", ErrInvalidRecord, a.err, err), code: name(a.err)})
+		s.next(p)
+		return
+	}
 	b.recycle()
-	p.head = first
-	p.front = append([]*batch{second}, p.front...)
-	s.dispatch(p)
+	p.head, p.front = nil, append([]*batch{first, second}, p.front...)
+	s.p.busy.Add(-1)
+	s.p.packers.put(first)
+	s.p.packers.put(second) // the sender hears of each
 }
 
 func (s *sender) finish(p *partition, f finished) {

@@ -32,11 +32,7 @@ func TestBatchesGrowWhileOneIsUnderWay(t *testing.T) {
 			s := newSink(t)
 			var largest int64
 			o.Done = func(r *Result) {
-				var n int64
-				for i := range r.Records {
-					n += wireSize(&r.Records[i])
-				}
-				largest = max(largest, n)
+				largest = max(largest, r.Bytes)
 				s.done(r)
 			}
 			p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), o, nil)

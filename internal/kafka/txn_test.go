@@ -15,6 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluicelog/sluice/config"
 )
 
 func newTxnProducer(t testing.TB, c *Cluster, id string) *Producer {
@@ -273,9 +275,10 @@ func TestSharedMemory(t *testing.T) {
 	m := NewMemory(10_000)
 	o := produceOptions()
 	o.Memory = m
+	o.Linger, o.Compression = config.Duration(time.Minute), "none" // what is held stays as it is
 	stuck := newTestProducer(t, clusterAt(t, unusedAddr(t)), o, nil)
 	f := newFeeder(t, stuck)
-	for range 20 {
+	for range 32 {
 		f.add("logs", 0, 200)
 	}
 	if used := m.Used(); used < 9000 || used > 10_000 || stuck.InFlight() != used {

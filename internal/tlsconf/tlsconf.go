@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,21 +32,15 @@ func New(t config.TLS) (*Client, error) {
 		serverName: t.ServerName,
 		roots:      func() (*x509.CertPool, error) { return nil, nil }, // the system's
 	}
-	if (t.CertFile == "") != (t.KeyFile == "") {
-		return nil, errors.New("cert_file: a certificate needs a key and the other way round")
-	}
-	if t.CertFile != "" {
-		cert := newReloaded(func() (*tls.Certificate, error) {
-			c, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-			return &c, err
-		}, t.CertFile, t.KeyFile)
+	if t.CertFile != "" || t.KeyFile != "" {
+		cert := newReloaded(t.Certificate, t.CertFile, t.KeyFile)
 		if _, err := cert.get(); err != nil {
 			return nil, fmt.Errorf("cert_file: %w", err)
 		}
 		c.base.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.get() }
 	}
 	if t.CAFile != "" && !t.InsecureSkipVerify {
-		c.roots = newReloaded(func() (*x509.CertPool, error) { return readPool(t.CAFile) }, t.CAFile).get
+		c.roots = newReloaded(t.Roots, t.CAFile).get
 		if _, err := c.roots(); err != nil {
 			return nil, fmt.Errorf("ca_file: %w", err)
 		}
@@ -117,18 +110,6 @@ func (r *roundTripper) CloseIdleConnections() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current.CloseIdleConnections()
-}
-
-func readPool(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate", file)
-	}
-	return pool, nil
 }
 
 // reloaded is what was read from files, read again when one has another time or size.

@@ -11,7 +11,7 @@ import (
 )
 
 // Figures are the counters and gauges of a stage, by name, summed over their labels.
-// A name with labels of interest has them behind it: sluice_x_total{topic="a"}.
+// A name with labels of interest has them after it: sluice_x_total{topic="a"}.
 type Figures map[string]float64
 
 // Scrape reads /metrics.

@@ -15,8 +15,8 @@ import (
 
 // Daemon answers what a log shipper asks a Docker daemon: which containers there are,
 // what is known of one, and events. Thousands of containers a minute cost it nothing,
-// which a real dockerd does not offer. A nil Daemon may be told of containers.
-// Containers may be told of from any goroutine; Close, Pause and Resume are for one.
+// which a real dockerd does not offer. A nil Daemon may be given containers.
+// Containers may start and end from any goroutine; Close, Pause and Resume are for one.
 type Daemon struct {
 	Socket, Root string
 
@@ -28,7 +28,7 @@ type Daemon struct {
 	listeners  map[chan ContainerEvent]struct{}
 }
 
-// DaemonContainer is a container of a Daemon.
+// Container is a container of a Daemon.
 type Container struct {
 	ID, Name, LogPath string
 	Number            int // gives it a Mesos task and a Marathon app of its own

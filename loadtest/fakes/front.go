@@ -15,7 +15,7 @@ import (
 	"github.com/sluicelog/sluice/loadtest/wait"
 )
 
-// Front stands before an Elasticsearch and answers badly when told so. With the zero
+// Front is before an Elasticsearch and answers badly when it is set to. With the zero
 // Trouble it hands requests on as they are. All methods are safe for concurrent use.
 type Front struct {
 	Upstream string // http://host:port
@@ -58,7 +58,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if t.Status > 0 && (t.Share <= 0 || rand.Float64() < t.Share) {
 		io.Copy(io.Discard, r.Body)
 		f.did.Refused.Add(1)
-		answer(w, t.Status, map[string]any{"status": t.Status, "error": map[string]string{"type": "loadtest", "reason": "told to refuse"}})
+		answer(w, t.Status, map[string]any{"status": t.Status, "error": map[string]string{"type": "loadtest", "reason": "set to refuse"}})
 		return
 	}
 	bulk := strings.HasSuffix(r.URL.Path, "/_bulk")

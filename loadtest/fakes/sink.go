@@ -14,7 +14,7 @@ import (
 )
 
 // Sink answers _bulk as Elasticsearch would and stores nothing, so that an indexer is
-// measured and not what is behind it. It speaks just enough of the rest for
+// measured and not what comes after it. It speaks just enough of the rest for
 // go-elasticsearch and for `sluice setup`. All methods are safe for concurrent use.
 type Sink struct {
 	// See is called with every document, from any goroutine; nil: documents are only counted.

@@ -26,7 +26,7 @@ type DockerLogs struct {
 	MaxFile int           // --log-opt max-file: files kept, the current one among them; 0: 1
 	Life    time.Duration // of a container, as in Workload; 0: they last until Close
 	Keep    bool          // leave containers and their files when they end, as without docker run --rm
-	Daemon  *fakes.Daemon // told of containers; nil: nobody is
+	Daemon  *fakes.Daemon // notified of containers; nil: nobody is
 
 	pieces int64 // lines of the files: of a long line there are several
 	ledger Ledger

@@ -35,7 +35,7 @@ const (
 	checkEvery = 64                    // lines between two looks at the clock, flat out
 )
 
-// Generate draws lines at a pace and writes them until the pace or ctx ends, which is
+// Run draws lines at a pace and writes them until the pace or ctx ends, which is
 // no error. Progress may be nil; it is called about ten times a second.
 func Run(ctx context.Context, l *Lines, p Pace, w Writer, progress func(Generated)) (Generated, error) {
 	var g Generated

@@ -21,7 +21,7 @@ type Written struct {
 	Places uint64 `json:"places"` // sum of place over its lines; 0 where offsets are not known
 }
 
-// Add notes a line whose raw bytes stand at offset and take size bytes of its file.
+// Add notes a line whose raw bytes begin at offset and take size bytes of its file.
 func (l *Ledger) Add(m Mark, offset, size int64) {
 	l.Run = m.Run
 	for m.Source >= len(l.Sources) {
@@ -45,8 +45,8 @@ func (l *Ledger) Total() (sources int, lines, bytes int64) {
 	return sources, lines, bytes
 }
 
-// place is a hash of where line seq of a source stands. Sums of it over all lines of
-// a source are equal only if every line stands where it was written: two lines that
+// PlaceHash is a hash of where line seq of a source is. Sums of it over all lines of
+// a source are equal only if every line is where it was written: two lines that
 // were swapped, or one whose offset is wrong, change it.
 func PlaceHash(seq, offset, size int64) uint64 {
 	return mix(mix(mix(uint64(seq)+1)+uint64(offset)) + uint64(size))

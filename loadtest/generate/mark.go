@@ -41,7 +41,7 @@ func FindMark(text []byte) (m Mark, ok bool) {
 	return m, ok
 }
 
-// cutMark finds the first mark, and what stands behind it.
+// CutMark finds the first mark, and what follows it.
 func CutMark(text []byte) (m Mark, behind []byte, ok bool) {
 	for {
 		i := bytes.Index(text, []byte(markStart))

@@ -17,7 +17,7 @@ const sealLen = 1 + 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// appendSeal appends the seal of a text.
+// AppendSeal appends the seal of a text.
 func AppendSeal(dst, text []byte) []byte {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	sum := uint32(0)
@@ -31,7 +31,7 @@ func AppendSeal(dst, text []byte) []byte {
 	return append(dst, '~', digits[sum>>18&63], digits[sum>>12&63], digits[sum>>6&63], digits[sum&63])
 }
 
-// sealed tells whether the text behind a mark is what was written, up to its seal.
+// Sealed reports whether the text after a mark is what was written, up to its seal.
 func Sealed(text []byte) bool {
 	i := bytes.IndexByte(text, '~')
 	if i < 0 || len(text)-i < sealLen {

@@ -11,7 +11,7 @@ import (
 // Workload is a sequence of lines. The same values give the same bytes.
 type Workload struct {
 	Seed    uint64
-	Run     uint32        // in every mark, so that lines of another run are told apart
+	Run     uint32        // in every mark, so that lines of another run are kept apart
 	Sources int           // files or containers
 	Skew    float64       // lines of source n are proportional to 1/n^Skew: 0 all alike; real sites are near 1
 	Start   time.Time     // when line 0 is due
@@ -142,7 +142,7 @@ func (l *Lines) append(dst []byte, parts *[3]string) []byte {
 	return append(l.mark.Append(append(dst, parts[1]...)), parts[2]...)
 }
 
-// incarnation is the source that stands at a slot at a time: with Life each slot is
+// incarnation is the source that is at a slot at a time: with Life each slot is
 // taken by one source after another, and not all change at once.
 func (l *Lines) incarnation(slot int, due time.Time) int {
 	if l.w.Life <= 0 {

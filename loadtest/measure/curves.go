@@ -12,7 +12,7 @@ import (
 	"github.com/sluicelog/sluice/loadtest/report"
 )
 
-// Curve is one setting that is varied while all others stand still.
+// Curve is one setting that is varied while all others stay as they are.
 type Curve struct {
 	Over   string
 	Values []int64

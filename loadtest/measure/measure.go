@@ -27,7 +27,7 @@ type watched struct {
 	atFirst balance.Figures // its counters at the first event
 }
 
-// described notes how a program was started and what it was told.
+// described notes how a program was started and which configuration it got.
 func (m *watched) described(p *proc.Proc) {
 	m.Command = strings.Join(p.Argv, " ")
 	for _, arg := range p.Argv {

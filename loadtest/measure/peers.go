@@ -213,7 +213,7 @@ func (r *runner) peer(ctx context.Context, m *watched, part string, in input, k 
 	return err
 }
 
-// settle waits until a program that has its work behind it sends nothing more, for half a minute at most: a line that
+// settle waits until a program that has done its work sends nothing more, for half a minute at most: a line that
 // comes twice is counted in the place of one that is still to come.
 func settle(ctx context.Context, running func() bool, out counter) {
 	last, since := int64(-1), time.Now()
@@ -272,7 +272,7 @@ template(name="id" type="string" string="%msg:22:45%")` // where schemas.AppendE
 	conf := filepath.Join(t.dir, "rsyslog.conf")
 	text := fmt.Sprintf("global(workDirectory=%q maxMessageSize=\"1m\" processInternalMessages=\"on\")\n%s\n%s\n%s\nif $syslogtag contains \"rsyslogd\" then { action(type=\"omfile\" file=%q) stop }\nruleset(name=\"out\" %s) {\n%s\n}\n",
 		t.dir, load, in, template, filepath.Join(t.dir, "messages"), queue, action)
-	if i := strings.Index(text, "\ninput("); i >= 0 { // an input must come behind the ruleset it names
+	if i := strings.Index(text, "\ninput("); i >= 0 { // an input must come after the ruleset it names
 		end := i + 1 + strings.Index(text[i+1:], ")\n") + 2
 		text = text[:i+1] + text[end:] + text[i+1:end]
 	}

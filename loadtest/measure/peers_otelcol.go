@@ -14,7 +14,7 @@ import (
 	"github.com/sluicelog/sluice/test/servers"
 )
 
-// otelcolQueue says whether a queue stands between a receiver of the collector and its exporter. Its Kafka receiver hands
+// otelcolQueue says whether a queue is between a receiver of the collector and its exporter. Its Kafka receiver hands
 // on one record of a partition at a time, so without a queue that is what is sent and waited for; with one, a record counts
 // as read when it is in memory. A queue on disk promises as much as none and costs more: each record is written and deleted.
 type otelcolQueue bool

@@ -25,7 +25,7 @@ import (
 	"github.com/sluicelog/sluice/loadtest/wait"
 )
 
-// RunOptions say what is measured and how much.
+// Options say what is measured and how much.
 type Options struct {
 	Dir          string // for everything that is written
 	Sluice, Self string // programs: the sluice under test, and this one
@@ -161,7 +161,7 @@ func (r *runner) label() string {
 
 func (r *runner) say(text string) { r.sayOf(0, text) }
 
-// sayOf tells how much of a step is done.
+// sayOf says how much of a step is done.
 func (r *runner) sayOf(part float64, text string) {
 	r.progress((float64(r.done)+min(part, 1))/float64(max(1, r.steps)), text)
 }
@@ -401,7 +401,7 @@ func (r *runner) stage(ctx context.Context, m *watched, role string, p *site.Pla
 	return nil
 }
 
-// reading is v.See that tells how far it is.
+// reading is v.See that shows how far it is.
 func (r *runner) reading(m *watched, v *verify.Verifier, lines int64) func([]byte, time.Time) {
 	return func(value []byte, at time.Time) {
 		v.See(value, at)

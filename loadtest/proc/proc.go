@@ -160,7 +160,7 @@ func (p *Proc) Usage() Usage {
 	return p.past
 }
 
-// Sample keeps the peak of memory, which is gone with the program: what wait4 tells
+// Sample keeps the peak of memory, which is gone with the program: what wait4 says
 // of it is that of the parent at the fork, if that was more.
 func (p *Proc) Sample() {
 	if u, ok := UsageOf(p.pid); ok {
@@ -183,7 +183,7 @@ func UsageOf(pid int) (u Usage, ok bool) {
 	if err != nil {
 		return u, false
 	}
-	// "12 (any name) S ...": utime and stime are the 12th and 13th field behind the name.
+	// "12 (any name) S ...": utime and stime are the 12th and 13th field after the name.
 	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(f) < 13 {
 		return u, false

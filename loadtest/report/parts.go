@@ -39,7 +39,7 @@ var curveTexts = map[string]struct{ title, what string }{
 	CurveBulk:       {"Size of bulk bodies", "the same topic into bulks of 256 KiB to 8 MiB, before compression"},
 }
 
-// formatX is a point for people.
+// FormatX is a point for people.
 func FormatX(over string, x int64) string {
 	switch {
 	case over == CurveBulk && x%(1<<20) == 0:

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Progress tells people how far a long run is: the share of it that is done, 0 to 1, below
+// Progress shows people how far a long run is: the share of it that is done, 0 to 1, below
 // 0 if nobody knows; and what is being done. A text that ends with a newline is a result
 // and stays. It may be called from any goroutine.
 type Progress func(share float64, text string)

@@ -98,7 +98,7 @@ func thisMachine() Machine {
 	return m
 }
 
-// field is the first value of a name in a file of "name : value".
+// ProcField is the first value of a name in a file of "name : value".
 func ProcField(file, name string) string {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {
@@ -109,9 +109,10 @@ func ProcField(file, name string) string {
 	return ""
 }
 
+// Add takes a measure in; Finish then chooses among those of one program.
 func (r *Report) Add(m Measure) { r.All = append(r.All, m) }
 
-// finish takes the median of each program by CPU per event: on a shared machine that is
+// Finish takes the median of each program by CPU per event: on a shared machine that is
 // steadier than events a second.
 func (r *Report) Finish() {
 	r.Took = time.Since(r.Started).Round(time.Second).String()
@@ -161,7 +162,7 @@ func (r *Report) groups() (out [][]Measure) {
 		}
 	}
 	for _, g := range out {
-		if g[0].Curve != "" { // each program's points stand together
+		if g[0].Curve != "" { // each program's points are together
 			order := map[string]int{}
 			for _, m := range g {
 				if s := m.series(); order[s] == 0 {
@@ -262,7 +263,7 @@ func (t table) write(b *bytes.Buffer) {
 // OK is true if everything that was verified is as promised. Peers and floors are not held to it.
 func (r *Report) OK() bool { return len(r.Problems()) == 0 }
 
-// Problems lists what is wrong with sluice; what peers lose stands in the table alone.
+// Problems lists what is wrong with sluice; what peers lose is in the table alone.
 func (r *Report) Problems() (out []string) {
 	for _, m := range r.All {
 		name := m.Part + " " + m.Who

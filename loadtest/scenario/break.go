@@ -268,7 +268,7 @@ func (t *trial) playAlone(ctx context.Context) error {
 	return err
 }
 
-// due is an error if a counter that is to show has not risen. What the lines tell comes last.
+// due is an error if a counter that is to show has not risen. What the lines say comes last.
 func (t *trial) due() error {
 	for _, show := range t.Shows {
 		if strings.HasPrefix(show.Figure, "sluice_") && !show.bites(t.shown[show.Figure]) {

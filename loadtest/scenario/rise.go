@@ -56,7 +56,7 @@ func (r *rise) figures(ctx context.Context, stages map[string]*site.Stage) balan
 func (r *rise) add(ctx context.Context, to balance.Figures, g *site.Stage) {
 	f, err := g.Figures(ctx)
 	if err != nil {
-		return // Finish tells of it
+		return // Finish reports it
 	}
 	before := r.start[g.PID()]
 	for name, n := range f {

@@ -77,7 +77,7 @@ func (s Scenario) Lengthen() Scenario {
 	return s
 }
 
-// String tells it in words, and its steps with their times.
+// String says it in words, and its steps with their times.
 func (s *Scenario) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n    does:    %s\n    expects: %s\n    steps:   %.0f lines a second for %v", s.Name, s.What, s.Expect, s.Rate, s.For)
@@ -226,14 +226,14 @@ var (
 	everyones = append([]string{"dc1", "central", "elasticsearch"}, links...)
 )
 
-// shared tells whether it breaks what others need as well. A block is for its own indices.
+// shared reports whether it breaks what others need as well. A block is for its own indices.
 func (s *Scenario) shared() bool {
 	return slices.ContainsFunc(s.Steps, func(step Step) bool {
 		return step.Do != "block" && step.Do != "unblock" && slices.ContainsFunc(step.On, func(on string) bool { return slices.Contains(everyones, on) })
 	})
 }
 
-// stepsClock tells whether it steps the clock of the machine.
+// stepsClock reports whether it steps the clock of the machine.
 func (s *Scenario) stepsClock() bool {
 	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Do == "step" })
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Show is a figure that proves that a fault bit, written as its name alone, when anything
-// above 0 does, or with the least that does behind it: latency_dc1 >= 8.
+// above 0 does, or with the least that does after it: latency_dc1 >= 8.
 type Show struct {
 	Figure string
 	Least  float64 // 0: anything above 0
@@ -22,7 +22,7 @@ func (s *Show) UnmarshalYAML(text []byte) error {
 	}
 	var err error
 	if s.Least, err = strconv.ParseFloat(strings.TrimSpace(least), 64); err != nil || s.Least <= 0 {
-		return fmt.Errorf("%s: not a number above 0 behind >=", text)
+		return fmt.Errorf("%s: not a number above 0 after >=", text)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // clockLimit is the longest that the clock stays wrong, whatever happens.
 const clockLimit = time.Minute
 
-// StepClock sets the clock of the machine ahead, tells out, and sets it right again once in
+// StepClock sets the clock of the machine ahead, writes a line to out, and sets it right again once in
 // ends. It is for a process of its own, which outlives the load test however that ends:
 // no signal but SIGKILL ends it before the clock is right.
 func StepClock(by time.Duration, in io.Reader, out io.Writer) (err error) {

@@ -57,7 +57,7 @@ type Lived struct {
 	Bytes    int64                      `json:"bytes"`
 	Sources  int                        `json:"sources"`
 	Rate     float64                    `json:"rate"` // lines a second as written
-	Late     time.Duration              `json:"late"` // the most that the writer was behind
+	Late     time.Duration              `json:"late"` // the most that the writer was late
 	Latency  map[string]verify.Latency  `json:"latency"`
 	Verdicts map[string]*verify.Verdict `json:"verdicts"` // dc1, central, elasticsearch
 	Usage    map[string]proc.Usage      `json:"usage"`    // by stage
@@ -209,7 +209,7 @@ func (l *Live) Write(ctx context.Context) (err error) {
 
 // Await waits until all that was written can be read from the central Kafka and found
 // by a search. It gives up when nothing new was there and no stage finished anything for a
-// time: the verdicts then tell what is missing.
+// time: the verdicts then say what is missing.
 func (l *Live) Await(ctx context.Context, patience time.Duration, say func(string)) error {
 	want, last, moved := l.wrote.Lines, int64(-1), time.Now()
 	var finished int64

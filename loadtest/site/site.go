@@ -37,7 +37,7 @@ type Site struct {
 	full  bool // fillElastic, and not yet freeElastic
 }
 
-// SiteOptions say what is wanted.
+// Options say what is wanted.
 type Options struct {
 	Dir           string // for everything that is written; its path should be short
 	Sluice        string // the program under test
@@ -53,7 +53,7 @@ var kafkaLinks = map[string][]string{"dc1": {"shipper", "aggregator"}, "central"
 var brokerProperties = []string{"message.max.bytes=4194304", "replica.fetch.max.bytes=4194304", "num.partitions=4", "log.retention.check.interval.ms=3600000",
 	"num.recovery.threads.per.data.dir=2", "offsets.topic.num.partitions=8", "transaction.state.log.num.partitions=4"}
 
-// StartSite starts all at the same time. On an error nothing is left.
+// Start starts all at the same time. On an error nothing is left.
 func Start(ctx context.Context, o Options) (*Site, error) {
 	s := &Site{Dir: o.Dir, Sluice: o.Sluice, Links: map[string]*fakes.Link{}}
 	var wg sync.WaitGroup
@@ -144,7 +144,7 @@ func (s *Site) Close() {
 	wg.Wait()
 }
 
-// mend undoes what a scenario may have left.
+// Mend undoes what a scenario may have left.
 func (s *Site) Mend(ctx context.Context) error {
 	errs := []error{}
 	for _, l := range s.Links {
@@ -164,7 +164,7 @@ func (s *Site) Mend(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// server is a real server by its name.
+// Process is a real server by its name.
 func (s *Site) Process(name string) *servers.Process {
 	switch name {
 	case "dc1":
@@ -177,7 +177,7 @@ func (s *Site) Process(name string) *servers.Process {
 	return nil
 }
 
-// fillElastic makes Elasticsearch find its disk full: more than it has must be free. It looks
+// FillElastic makes Elasticsearch find its disk full: more than it has must be free. It looks
 // every ten seconds, and then makes all indices read-only; for those named that is waited for.
 func (s *Site) FillElastic(ctx context.Context, index string) error {
 	s.full = true
@@ -185,7 +185,7 @@ func (s *Site) FillElastic(ctx context.Context, index string) error {
 		"threshold_enabled":true,"watermark":{"low":"1000tb","high":"1000tb","flood_stage":"1000tb"}}}}`, true)
 }
 
-// freeElastic is as if there was room again. Elasticsearch makes the indices writable by itself.
+// FreeElastic is as if there was room again. Elasticsearch makes the indices writable by itself.
 func (s *Site) FreeElastic(ctx context.Context) error {
 	err := s.disk(ctx, "_all", `{"persistent":{"cluster.info.update.interval":"10s","cluster.routing.allocation.disk":{
 		"threshold_enabled":true,"watermark":{"low":"1b","high":"1b","flood_stage":"1b"}}}}`, false)
@@ -203,7 +203,7 @@ func (s *Site) disk(ctx context.Context, index, settings string, blocked bool) e
 	return s.readOnly(ctx, index, blocked)
 }
 
-// blockElastic makes indices read-only by hand, or writable again.
+// BlockElastic makes indices read-only by hand, or writable again.
 func (s *Site) BlockElastic(ctx context.Context, index string, blocked bool) error {
 	block := `{"index.blocks.read_only_allow_delete":null}`
 	if blocked {
@@ -285,7 +285,7 @@ const shutdownTimeout = 8 * time.Second
 func (s *Site) config(role string, p *Plan) string {
 	var b strings.Builder
 	put := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	put("host: loadtest\ndc: dc1\ndata_dir: %s\nshutdown_timeout: %v", cmp.Or(p.Positions, filepath.Join(s.Dir, p.Name, "data")), shutdownTimeout)
+	put("host: loadtest\ndc: dc1\ndata_dir: ${DATA_DIR}\nshutdown_timeout: %v", shutdownTimeout)
 	put("admin: {listen: \"127.0.0.1:${ADMIN_PORT}\", pprof: true}")
 	put("kafka:")
 	for _, cluster := range []string{"dc1", "central"} {
@@ -345,7 +345,7 @@ type Stage struct {
 	Admin string // http://host:port
 }
 
-// Stage prepares a process of a role for a plan. Member tells several of one role
+// Stage prepares a process of a role for a plan. Member keeps several of one role
 // apart; the first is 1.
 func (s *Site) Stage(role string, p *Plan, member int) (*Stage, error) {
 	ports, err := servers.FreePorts(1)
@@ -357,14 +357,15 @@ func (s *Site) Stage(role string, p *Plan, member int) (*Stage, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(file, []byte(s.config(role, p)), 0o644)); err != nil {
 		return nil, err
 	}
-	name := role
-	if member > 1 {
+	name, data := role, cmp.Or(p.Positions, filepath.Join(dir, "data"))
+	if member > 1 { // a data_dir is locked for one process of a role
 		name = fmt.Sprintf("%s-%d", role, member)
+		data = filepath.Join(dir, name, "data")
 	}
 	return &Stage{Role: role, Admin: fmt.Sprintf("http://127.0.0.1:%d", ports[0]), Proc: &proc.Proc{
 		Name: name,
 		Argv: []string{s.Sluice, role, "-c", file},
-		Env:  []string{fmt.Sprintf("ADMIN_PORT=%d", ports[0])},
+		Env:  []string{fmt.Sprintf("ADMIN_PORT=%d", ports[0]), "DATA_DIR=" + data},
 		Log:  filepath.Join(dir, name+".log"),
 	}}, nil
 }

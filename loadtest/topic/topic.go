@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CreateTopic makes a topic with the cluster's default replication, unless it is there.
+// Create makes a topic with the cluster's default replication, unless it is there.
 func Create(ctx context.Context, brokers []string, topic string, partitions int) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -33,7 +33,7 @@ func Create(ctx context.Context, brokers []string, topic string, partitions int)
 	return nil
 }
 
-// DeleteTopic deletes a topic; one that is not there is no error.
+// Delete deletes a topic; one that is not there is no error.
 func Delete(ctx context.Context, brokers []string, topic string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -54,6 +54,7 @@ func Delete(ctx context.Context, brokers []string, topic string) error {
 	return nil
 }
 
+// Codec is the compression of batches by its name: lz4 (also if empty), none, zstd, snappy, gzip.
 func Codec(name string) (kgo.CompressionCodec, error) {
 	switch name {
 	case "", "lz4":
@@ -70,18 +71,20 @@ func Codec(name string) (kgo.CompressionCodec, error) {
 	return kgo.CompressionCodec{}, fmt.Errorf("compression %q is none of none, lz4, zstd, snappy, gzip", name)
 }
 
-// topicCounter counts the records of a topic by its end offsets, which costs a broker nothing.
+// Counter counts the records of a topic by its end offsets, which costs a broker nothing.
 type Counter struct {
 	cl         *kgo.Client
 	topic      string
 	partitions int
 }
 
+// NewCounter counts a topic of so many partitions; Close ends its client.
 func NewCounter(brokers []string, topic string, partitions int) (*Counter, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	return &Counter{cl, topic, partitions}, err
 }
 
+// Count is how many records the topic has now.
 func (c *Counter) Count(ctx context.Context) (int64, error) {
 	req := kmsg.NewPtrListOffsetsRequest()
 	t := kmsg.NewListOffsetsRequestTopic()
@@ -109,9 +112,10 @@ func (c *Counter) Count(ctx context.Context) (int64, error) {
 	return sum, nil
 }
 
+// Close ends the client.
 func (c *Counter) Close() { c.cl.Close() }
 
-// endOffsets are where a reader of committed records finds nothing more.
+// Ends are where a reader of committed records finds nothing more.
 func Ends(ctx context.Context, brokers, topics []string) (map[Partition]int64, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
@@ -171,6 +175,7 @@ func endsRequest(ctx context.Context, cl *kgo.Client, topics []string) (*kmsg.Li
 	return req, nil
 }
 
+// Partition is one of a topic.
 type Partition struct {
 	Topic     string
 	Partition int32

@@ -29,7 +29,7 @@ func (h *Hist) Record(d time.Duration) {
 	h.counts[histIndex(uint64(d/time.Microsecond))]++
 }
 
-// histIndex maps 0 to 127 to themselves, and each power of two behind them to 128
+// histIndex maps 0 to 127 to themselves, and each power of two after them to 128
 // buckets (the upper half of a 256-bucket span).
 func histIndex(v uint64) int {
 	shift := max(0, bits.Len64(v)-histBits-1)
@@ -71,7 +71,7 @@ func (h *Hist) Merge(o *Hist) {
 	}
 }
 
-// Latency is what is told of a distribution.
+// Latency is what is said of a distribution.
 type Latency struct {
 	P50, P90, P99, P999, Max time.Duration
 	N                        int64
@@ -88,7 +88,7 @@ func (l Latency) MarshalJSON() ([]byte, error) {
 		"p999_s": l.P999.Seconds(), "max_s": l.Max.Seconds(), "n": l.N})
 }
 
-// short has the digits of a duration that count.
+// Short has the digits of a duration that count.
 func Short(d time.Duration) time.Duration {
 	switch {
 	case d > 10*time.Second:

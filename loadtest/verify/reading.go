@@ -22,9 +22,9 @@ type Reading struct {
 // stuck is how long nothing came when nothing more will.
 const stuck = 15 * time.Second
 
-// ReadKafka hands every value of the topics to see, from the beginning and then as they come, until ctx
+// Kafka hands every value of the topics to see, from the beginning and then as they come, until ctx
 // ends, which is no error. It reads committed records only. At is when a batch of values was
-// there; far tells others how far it is.
+// there; far lets others see how far it is.
 func Kafka(ctx context.Context, brokers, topics []string, see func(value []byte, at time.Time), far *Reading) error {
 	// Marks of transactions are read as well, since the end of a partition may be one.
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords(),
@@ -84,7 +84,7 @@ func (r *Reading) behind(ends map[topic.Partition]int64) string {
 	return ""
 }
 
-// until waits for something of the reader, and tells whether it came about before the reader
+// until waits for something of the reader, and reports whether it came about before the reader
 // was stuck.
 func (r *Reading) until(ctx context.Context, done func() bool) bool {
 	for last, since := int64(-1), time.Now(); ctx.Err() == nil; wait.Sleep(ctx, 20*time.Millisecond) {
@@ -101,7 +101,7 @@ func (r *Reading) until(ctx context.Context, done func() bool) bool {
 	return false
 }
 
-// toEnd waits until all is read that the topics hold now, which is everything once nobody
+// ToEnd waits until all is read that the topics hold now, which is everything once nobody
 // writes any more: so what came twice is seen, however late it came.
 func (r *Reading) ToEnd(ctx context.Context, brokers, topics []string) error {
 	var ends map[topic.Partition]int64
@@ -117,7 +117,7 @@ func (r *Reading) ToEnd(ctx context.Context, brokers, topics []string) error {
 	return ctx.Err()
 }
 
-// ReadAll reads topics until lines different ones were there, or nothing more comes, and then
+// All reads topics until lines different ones were there, or nothing more comes, and then
 // to the end, so that what is doubled is seen as well.
 // See is v's, or one that calls it.
 func All(ctx context.Context, brokers, topics []string, v *Verifier, see func(value []byte, at time.Time), lines int64) error {

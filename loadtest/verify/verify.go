@@ -39,10 +39,10 @@ type Verifier struct {
 	sample   string // of an unmarked line
 }
 
-// VerifyOptions say what can be held against the lines.
+// Options say what can be held against the lines.
 type Options struct {
 	Run uint32
-	// Places: events tell log.offset and log.size, which are compared with the ledger.
+	// Places: events have log.offset and log.size, which are compared with the ledger.
 	Places bool
 	// Ordered: lines of a source come in order, as from a Kafka partition. A line that
 	// was sent again does not count against it.
@@ -140,7 +140,7 @@ func (v *Verifier) odd(value []byte) {
 	}
 }
 
-// again tells whether the line was sent again. Without an id it cannot have been: it is doubled.
+// again reports whether the line was sent again. Without an id it cannot have been: it is doubled.
 func (a *arrivals) again(seq int64, value []byte, repeats bool) bool {
 	if h := idHash(value); repeats && h != 0 && h == *a.ids.at(seq) {
 		a.repeated++

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// patient is how long something may take that is sure to come; a slow machine at work needs some of it.
+// Patient is how long something may take that is sure to come; a slow machine at work needs some of it.
 const Patient = 2 * time.Minute
 
-// eventually tries until it is nil or the time is over.
+// Until tries until it is nil or the time is over.
 func Until(ctx context.Context, within time.Duration, try func() error) error {
 	for end := time.Now().Add(within); ; Sleep(ctx, 50*time.Millisecond) {
 		err := try()
@@ -19,7 +19,7 @@ func Until(ctx context.Context, within time.Duration, try func() error) error {
 	}
 }
 
-// sleep ends early with ctx.
+// Sleep ends early with ctx.
 func Sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -52,8 +52,8 @@ func NewRefusals(log *slog.Logger, reg *metrics.Registry) *Refusals {
 // add leaves what Kafka refused in the inbox.
 func (r *Refusals) add(res *kafka.Result) {
 	r.mu.Lock()
-	for i, tag := range res.Tags {
-		r.inbox = append(r.inbox, refusal{rec: res.Records[i], tag: tag, err: res.Err})
+	for _, tag := range res.Tags {
+		r.inbox = append(r.inbox, refusal{rec: res.Record, tag: tag, err: res.Err})
 	}
 	r.mu.Unlock()
 	r.Ready.Raise()

@@ -13,7 +13,7 @@ import (
 
 // answer is what Kafka says of a record; nil: it is stored.
 func (k *desk) answer(o outgoing, err error) {
-	k.sender.Done(&kafka.Result{Err: err, Tags: []kafka.Tag{o.tag}, Records: []kafka.Record{o.rec}})
+	k.sender.Done(&kafka.Result{Err: err, Tags: []kafka.Tag{o.tag}, Record: o.rec})
 	k.refusals.Take(k.maker.Now)
 }
 

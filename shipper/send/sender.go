@@ -108,8 +108,8 @@ func (s *Sender) Done(r *kafka.Result) {
 		return
 	}
 	stored, bytes := 0, 0
-	for i := range r.Records {
-		bytes += len(r.Records[i].Value)
+	for i := range r.Sizes {
+		bytes += int(r.Sizes[i].Value)
 	}
 	for i := 0; i < len(r.Tags); {
 		first, n := r.Tags[i], 1

@@ -94,7 +94,7 @@ func (b *bench) hand() []taken {
 
 // answer is what Kafka says of a record; nil: it is stored.
 func (b *bench) answer(s taken, err error) {
-	b.sender.Done(&kafka.Result{Err: err, Tags: []kafka.Tag{s.tag}, Records: []kafka.Record{s.rec}})
+	b.sender.Done(&kafka.Result{Err: err, Tags: []kafka.Tag{s.tag}, Record: s.rec})
 }
 
 // follow follows a file of a source of its own.

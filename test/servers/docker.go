@@ -20,7 +20,7 @@ type DockerOptions struct {
 
 // DockerDaemon is a running dockerd with containerd, apart from any other on the machine: its data are in its own
 // directory, and it runs in PID and mount namespaces of its own with /run for itself. So containers, containerd and
-// mounts end with it, however it ends; Kill is to its containers as a crash of the host. The PIDs that it tells are
+// mounts end with it, however it ends; Kill is to its containers as a crash of the host. The PIDs that it reports are
 // those of its namespace. Containers have no network of their own (--network none or host).
 type DockerDaemon struct {
 	*Process

@@ -20,7 +20,7 @@ type KafkaOptions struct {
 	Nodes      int               // brokers, each a controller as well; 0 is 1
 	Properties []string          // lines for each server.properties, after ours: they win
 	Listeners  map[string]string // more listeners: name, in capitals, to protocol, such as SECURE: SASL_SSL
-	Advertised map[string]string // what a listener's clients are told to dial instead of it, such as a proxy; for one node only
+	Advertised map[string]string // what a listener's clients dial instead of it, such as a proxy; for one node only
 	SCRAM      []string          // users, as StorageTool takes them: SCRAM-SHA-512=[name=alice,password=secret]
 	Heap       string            // of each JVM, for -Xmx; "" is 512m
 	Brief      bool              // it lives for minutes and is not measured: see jvm

@@ -41,7 +41,7 @@ func (p *Process) Pid() int {
 	return p.cmd.Process.Pid
 }
 
-// Running tells whether the process has been started and has not ended.
+// Running reports whether the process has been started and has not ended.
 func (p *Process) Running() bool {
 	if p.cmd == nil {
 		return false
@@ -214,7 +214,7 @@ func (p *Process) said() string {
 	return digest(string(text[min(p.from, int64(len(text))):]))
 }
 
-// digest returns 20 lines: from the first that tells of an error, as a server that gives up says much after it, or else
+// digest returns 20 lines: from the first with an error, as a server that gives up says much after it, or else
 // the last. Java's stack frames are left out: the causes between them say more.
 func digest(text string) string {
 	const n = 20

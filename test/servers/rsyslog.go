@@ -41,7 +41,7 @@ func StartRsyslog(ctx context.Context, dir, config string) (*RsyslogServer, erro
 	r.ready = func(context.Context) error {
 		text, err := os.ReadFile(r.Messages)
 		if n := bytes.Count(text, []byte("] start")); n <= starts {
-			return fmt.Errorf("%s does not tell of a start yet (%v)", r.Messages, err)
+			return fmt.Errorf("%s has no start in it yet (%v)", r.Messages, err)
 		}
 		starts++
 		return nil
@@ -52,7 +52,7 @@ func StartRsyslog(ctx context.Context, dir, config string) (*RsyslogServer, erro
 	return r, nil
 }
 
-// rsyslogConfig puts before config what makes rsyslogd tell about itself: it does so once all is loaded and listening.
+// rsyslogConfig puts before config what makes rsyslogd log about itself: it does so once all is loaded and listening.
 func rsyslogConfig(dir, messages, config string) string {
 	return fmt.Sprintf(`global(workDirectory=%q processInternalMessages="on")
 if $programname == "rsyslogd" then {

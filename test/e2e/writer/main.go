@@ -16,7 +16,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the sequence")
 	lines := flag.Int("lines", 1000, "how many")
 	rate := flag.Float64("rate", 200, "lines a second; 0: as fast as they are taken")
-	prefix := flag.String("prefix", "", "file name that stands before each line, with a colon and a space")
+	prefix := flag.String("prefix", "", "file name that comes before each line, with a colon and a space")
 	huge := flag.Bool("huge", false, "one line of 1 MiB and some around 16 KiB among them")
 	stay := flag.Duration("stay", 0, "time to stay after the last line")
 	flag.Parse()
