@@ -56,7 +56,7 @@ func SameCluster(clusters map[string]Kafka, a, b string) bool {
 	return slices.ContainsFunc(clusters[b].Brokers, func(x string) bool { return brokers[broker(x)] })
 }
 
-// broker is an address in the form that tells brokers apart.
+// broker is an address in a form that is the same for the same broker.
 func broker(address string) string {
 	address = strings.ToLower(address)
 	if _, _, err := net.SplitHostPort(address); err != nil {

@@ -4,7 +4,7 @@
 //
 // The structs below are the one description of that tree: the loader, the effective
 // configuration and the JSON schema walk them. A key is a field with a yaml tag, its
-// meaning the comment behind it; the tags enum, min and max say which values fit
+// meaning the comment after it; the tags enum, min and max say which values fit
 // (durations, sizes and numbers are never below 0).
 package config
 

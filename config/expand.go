@@ -68,7 +68,7 @@ type unset string
 
 func (u unset) Error() string { return string(u) }
 
-// variable is the value of what stands between the braces.
+// variable is the value of what is between the braces.
 func variable(expr string, env func(string) (string, bool)) (string, error) {
 	n := 0
 	for n < len(expr) && (expr[n] == '_' || 'A' <= expr[n]&^0x20 && expr[n]&^0x20 <= 'Z' || n > 0 && '0' <= expr[n] && expr[n] <= '9') {

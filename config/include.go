@@ -113,7 +113,7 @@ func matching(glob string) ([]string, error) {
 	return names, nil
 }
 
-// real is what tells files apart.
+// real is the same for two names of one file.
 func real(name string) string {
 	if abs, err := filepath.Abs(name); err == nil {
 		name = abs

@@ -324,7 +324,7 @@ func (d *decoder) list(items []ast.Node, v reflect.Value, path string) {
 }
 
 // bounded reports whether one more value is within bounds; the first that is not is an
-// error, and nothing behind it is decoded.
+// error, and nothing below it is decoded.
 func (d *decoder) bounded(at position, path string) bool {
 	if d.aliases > 0 {
 		d.made++

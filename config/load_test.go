@@ -111,7 +111,7 @@ indexer:
 	}
 }
 
-// TestColonsInFlowStyle: YAML takes a colon for the end of a key only with a space behind it.
+// TestColonsInFlowStyle: YAML takes a colon for the end of a key only with a space after it.
 func TestColonsInFlowStyle(t *testing.T) {
 	got, err := load("kafka: {dc1: {brokers: [k1:9092, k2:9092 , 10.0.0.1:1, é:2], rack: a:b:c, tls: {ca_file: null:1}}}\nadmin: {listen: :1, pprof: true}\n")
 	if err != nil {

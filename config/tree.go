@@ -144,7 +144,7 @@ func set(v reflect.Value, text string) error {
 	return nil
 }
 
-// bound reads the tag min or max of a key in the units of v; ok tells whether it is there.
+// bound reads the tag min or max of a key in the units of v; ok reports whether it is there.
 func bound(v reflect.Value, tag reflect.StructTag, name string) (limit reflect.Value, ok bool) {
 	text := tag.Get(name)
 	if text == "" && name == "min" {
@@ -160,7 +160,7 @@ func bound(v reflect.Value, tag reflect.StructTag, name string) (limit reflect.V
 	return limit, true
 }
 
-// below tells whether number a is less than b of the same type.
+// below reports whether number a is less than b of the same type.
 func below(a, b reflect.Value) bool {
 	if a.CanInt() {
 		return a.Int() < b.Int()

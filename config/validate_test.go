@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestValidate changes one thing of a good configuration and lists what is told.
+// TestValidate changes one thing of a good configuration and lists what is reported.
 func TestValidate(t *testing.T) {
 	f := func(role string, change func(*Config), want ...string) {
 		t.Helper()

@@ -101,7 +101,7 @@ func tooDeep(tokens token.Tokens) *token.Token {
 }
 
 // joinColons mends {brokers: [kafka1:9092]}: the lexer takes each colon inside { } for
-// one behind a key (goccy/go-yaml issue 832), but it is part of a plain text unless a
+// one after a key (goccy/go-yaml issue 832), but it is part of a plain text unless a
 // space follows.
 func joinColons(tokens token.Tokens) token.Tokens {
 	var out token.Tokens
@@ -137,7 +137,7 @@ func plainText(tk *token.Token) bool {
 	return false
 }
 
-// adjacent tells whether b starts in the column behind a.
+// adjacent reports whether b starts in the column after a.
 func adjacent(a, b *token.Token) bool {
 	return a.Position.Line == b.Position.Line && a.Position.Column+utf8.RuneCountInString(a.Value) == b.Position.Column
 }
@@ -156,7 +156,7 @@ func (s *source) syntax(tk *token.Token, msg string) *Error {
 	return &Error{File: s.files[newest], Line: p.line, Column: p.column, Msg: msg, order: newest}
 }
 
-// start is where a token stands; the first column of the file if that is not known.
+// start is where a token is; the first column of the file if that is not known.
 func start(tk *token.Token) position {
 	if tk == nil || tk.Position == nil {
 		return position{line: 1, column: 1}

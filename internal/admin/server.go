@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
@@ -39,6 +40,9 @@ func Listen(cfg config.Admin, version string, log *slog.Logger, states []*State,
 		return nil, nil
 	}
 	l, err := net.Listen("tcp", cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("admin.listen %q: %w; a host without a port gives each role one of its own", cfg.Listen, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen %q: %w", cfg.Listen, err)
 	}

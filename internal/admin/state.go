@@ -1,4 +1,4 @@
-// Package admin tells operators and supervisors how a role is: alive, ready, and
+// Package admin reports to operators and supervisors how a role is: alive, ready, and
 // what it is doing.
 package admin
 
@@ -74,7 +74,7 @@ func (s *State) NotReady(after time.Duration) []string {
 	return why
 }
 
-// Dependency is a server that the role needs. A nil Dependency may be told anything.
+// Dependency is a server that the role needs. A nil Dependency takes any report.
 type Dependency struct {
 	Name string
 

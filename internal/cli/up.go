@@ -185,7 +185,7 @@ func (u *up) config() (*config.Config, error) {
 	return c, nil
 }
 
-// describe tells a person what is shipped.
+// describe says what is shipped.
 func (u *up) describe(cfg *config.Config, say func(format string, a ...any)) {
 	if cfg.Shipper.Docker.Enabled {
 		say("containers of Docker at %s", u.docker)
