@@ -84,15 +84,18 @@ type partition struct {
 	num   int32
 	lane  int
 
-	mu    sync.Mutex
-	cur   *batch   // being filled; guarded by mu
-	due   bool     // cur is to be sent as it is; guarded by mu
-	full  []*batch // being packed, or packed; first in, first out; guarded by mu
-	told  bool     // the sender knows that there may be something; guarded by mu
-	limit int64    // of a batch's bytes: grow and shrink; guarded by mu
-	meek  bool     // limit is what it is because the broker refused a batch; guarded by mu
-	size  int      // records of the last batch, for choosing a slab; guarded by mu
-	bytes int      // of those; guarded by mu
+	mu      sync.Mutex
+	cur     *batch    // being filled; guarded by mu
+	due     bool      // cur is to be sent as it is; guarded by mu
+	full    []*batch  // being packed, or packed; first in, first out; guarded by mu
+	writing bool      // a Writer has the partition; guarded by mu
+	missed  bool      // meanwhile the batch that it has became due; guarded by mu
+	free    sync.Cond // writing became false; L is mu
+	told    bool      // the sender knows that there may be something; guarded by mu
+	limit   int64     // of a batch's bytes: grow and shrink; guarded by mu
+	meek    bool      // limit is what it is because the broker refused a batch; guarded by mu
+	size    int       // records of the last batch, for choosing a slab; guarded by mu
+	bytes   int       // of those; guarded by mu
 
 	delivery // owned by the sender
 }
@@ -170,17 +173,8 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 	if partition < 0 || partition > 1<<20 {
 		return fmt.Errorf("append to %s/%d: no such partition", topic, partition)
 	}
-	if p.closed.Load() {
-		return ErrClosed
-	}
-	if p.txn != nil {
-		switch p.txn.now() {
-		case txnOpen, txnBroken:
-		case txnFenced:
-			return p.txn.reason()
-		default:
-			return ErrNoTransaction
-		}
+	if err := p.open(); err != nil {
+		return err
 	}
 	part := p.partition(topic, partition)
 	size := wireSize(&r)
@@ -197,8 +191,26 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 	return nil
 }
 
+// open is why no records are taken, or nil.
+func (p *Producer) open() error {
+	if p.closed.Load() {
+		return ErrClosed
+	}
+	if p.txn == nil {
+		return nil
+	}
+	switch p.txn.now() {
+	case txnOpen, txnBroken:
+		return nil
+	case txnFenced:
+		return p.txn.reason()
+	}
+	return ErrNoTransaction
+}
+
 func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	part.mu.Lock()
+	part.wait()
 	opened := part.room(p, size)
 	b := part.cur
 	b.add(r, tag, size+heldOverhead)
@@ -209,6 +221,19 @@ func (p *Producer) add(part *partition, r *Record, tag Tag, size int64) {
 	if lingers {
 		p.sender.inbox.open(opening{part, since})
 	}
+}
+
+// wait waits until no Writer has the partition. The caller holds mu.
+func (part *partition) wait() {
+	for part.writing {
+		part.free.Wait()
+	}
+}
+
+// release ends the Writer that has the partition. The caller holds mu.
+func (part *partition) release() {
+	part.writing, part.missed = false, false
+	part.free.Broadcast() // several may go on: those who append have it but for a moment
 }
 
 // room makes sure that a record of about so many bytes fits the batch being filled; it
@@ -242,9 +267,15 @@ func (part *partition) filled(p *Producer) {
 // caller holds mu.
 func (part *partition) seal(p *Producer) {
 	b := part.cur
+	part.cur, part.due = nil, false
+	part.put(p, b)
+}
+
+// put has a batch packed; it comes after all that were put before. The caller holds mu.
+func (part *partition) put(p *Producer, b *batch) {
 	part.size, part.bytes = len(b.tags), int(b.bytes)
 	part.full = append(part.full, b)
-	part.cur, part.due, part.told = nil, false, true
+	part.told = true
 	p.packers.put(b)
 }
 
@@ -295,6 +326,7 @@ func (part *partition) isReady(b *batch) bool {
 func (part *partition) ripen(opened time.Time) bool {
 	part.mu.Lock()
 	defer part.mu.Unlock()
+	part.missed = part.missed || part.writing
 	if part.cur == nil || !part.cur.opened.Equal(opened) {
 		return false
 	}
@@ -320,6 +352,7 @@ func (p *Producer) partition(name string, num int32) *partition {
 	copy(grown, parts)
 	part := &partition{topic: t, num: num, lane: p.lane % p.lanes, limit: int64(p.opts.BatchBytes)}
 	p.lane++
+	part.free.L = &part.mu
 	grown[num] = part
 	t.parts.Store(&grown)
 	return part
