@@ -117,7 +117,9 @@ func TestAStopIsClean(t *testing.T) {
 		w.es.Close()
 		w.cfg.ShutdownTimeout = config.Duration(2 * time.Second)
 		r := w.start()
-		time.Sleep(100 * time.Millisecond)
+		w.until("both are missed", func() bool {
+			return strings.Count(strings.Join(r.st.NotReady(0), "\n"), " unreachable for ") == 2
+		})
 		if d := r.stop(); d > w.cfg.ShutdownTimeout.D()+slack {
 			t.Errorf("stopped after %v", d)
 		}

@@ -89,8 +89,8 @@ func (e *Encoder) metadataID(object []byte) []byte {
 	return nil
 }
 
-// readable is the value as it may stand in a line of a bulk body: UTF-8, and without
-// the line ends that may stand between the members of a JSON object.
+// readable is the value as it may be in a line of a bulk body: UTF-8, and without
+// the line ends that may be between the members of a JSON object.
 func (e *Encoder) readable(value []byte) []byte {
 	legal := utf8.Valid(value)
 	if legal && bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0 {

@@ -252,7 +252,7 @@ func (e *Encoder) appendLog(dst []byte, f *parse.Found, has present) []byte {
 	return dst
 }
 
-// appendEvent appends event.created (the time of reading, where the line told its own),
+// appendEvent appends event.created (the time of reading, where the line has its own),
 // ingested, dataset and, on request, original.
 func (e *Encoder) appendEvent(dst []byte, ev *event, at time.Time, has present) []byte {
 	from := len(dst)

@@ -77,7 +77,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// doubled is a key that stands twice in an object, which Elasticsearch refuses.
+// doubled is a key that is twice in an object, which Elasticsearch refuses.
 func doubled(l []byte) string {
 	dec := json.NewDecoder(bytes.NewReader(l))
 	var walk func() string

@@ -10,7 +10,8 @@ type Format interface {
 	Starts(first byte) bool
 
 	// Read reads p.message from p.start on into p.found and reports whether it is in
-	// this format. Where it is not, p.found is as it was.
+	// this format. Where it is not, p.found is as it was. It is called for messages only
+	// that Starts allows.
 	Read(p *Parser) bool
 }
 

@@ -45,3 +45,33 @@ func TestReadItems(t *testing.T) {
 	f(``, 1, "", `no "items":[`)
 	f(`<html>`, 1, "", `no "items":[`)
 }
+
+// Whatever a server answers, reading ends; without an error each item has a verdict, and
+// those that are not stored were judged once.
+func FuzzReadItems(f *testing.F) {
+	for _, s := range []string{
+		`{"errors":false,"items":[{"create":{"status":201}}]}`,
+		`{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":400,"error":{"type":"t","reason":"r","caused_by":{"reason":"c"}}}}]}`,
+		`{"errors":true,"items":[{"create":{"status":429}}, {}]}`,
+		`{"errors":true,"items":[{"create":{"status":"x","error":"}{\"]"}}]}`,
+		`<html>`,
+		`{"items":[[1]]}`,
+	} {
+		f.Add(s, 2)
+	}
+	f.Fuzz(func(t *testing.T, answer string, n int) {
+		items := make([]bulk.Item, max(1, n%100))
+		judged := map[int]bool{}
+		err := readItems(strings.NewReader(answer), items, func(i int, v bulk.Verdict, why *Refusal) {
+			if judged[i] || v == bulk.Stored || v == bulk.Pending || len(why.Error()) > 2*maxReason {
+				t.Fatalf("%q: item %d has the verdict %d: %.100s", answer, i, v, why)
+			}
+			judged[i] = true
+		})
+		for i, it := range items {
+			if err == nil && it.Verdict != bulk.Stored && !judged[i] {
+				t.Fatalf("%q: item %d has no verdict", answer, i)
+			}
+		}
+	})
+}

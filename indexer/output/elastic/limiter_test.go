@@ -9,8 +9,8 @@ import (
 )
 
 func TestLimiterFollowsTheAnswers(t *testing.T) {
-	told := 0
-	l := newLimiter(2, 5, func(n int) { told = n })
+	changed := 0
+	l := newLimiter(2, 5, func(n int) { changed = n })
 	ctx := context.Background()
 	take := func(n int) (ps []permit) {
 		for range n {
@@ -24,8 +24,8 @@ func TestLimiterFollowsTheAnswers(t *testing.T) {
 	}
 	f := func(what string, want int) {
 		t.Helper()
-		if got, _, _ := l.state(); got != want || told != want {
-			t.Errorf("%s: limit %d, told %d, want %d", what, got, told, want)
+		if got, _, _ := l.state(); got != want || changed != want {
+			t.Errorf("%s: limit %d, changed to %d, want %d", what, got, changed, want)
 		}
 	}
 	f("start", 2)

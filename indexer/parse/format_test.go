@@ -1,0 +1,73 @@
+package parse
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sluicelog/sluice/internal/jsontext"
+)
+
+// The order decides what a line that more than one format can read is taken for.
+func TestOrderOfFormats(t *testing.T) {
+	want := "none jsonObject logfmt syslogPriority bracketedTime klog syslogTime timeFirst accessLog levelFirst"
+	var got []string
+	for _, f := range registry {
+		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", f), "parse."))
+	}
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("order %s\nwant  %s", s, want)
+	}
+	if ID(0).String() != "none" || FormatJSON.String() != "json" || FormatSyslog.String() != "syslog" {
+		t.Errorf("IDs: %s, %s, %s", ID(0), FormatJSON, FormatSyslog)
+	}
+}
+
+// lines are at least one of each format.
+var lines = []string{
+	`{"time":"2026-11-21T08:57:47.5Z","level":"WARNING","msg":"hi","n":1}`,
+	`{"a":1,"a":2} [21/Nov/2026:08:57:47 +0800] "GET`,
+	`time=2026-11-21T08:57:47.5Z level=warn msg="hi"`,
+	`level=info msg="open`,
+	`<34>Nov 21 08:57:47 web1 app[123]: text`,
+	`<999>x`,
+	`[2026-11-21 08:57:47,123] INFO [Broker id=1] started`,
+	`[WARN] text`,
+	`I1121 08:57:47.123456    1234 server.go:12] text`,
+	`I1121 08:57:99 x`,
+	`Nov 21 08:57:47 web1 app[123]: text`,
+	`Sat Nov 21 08:57:47 2026 text`,
+	`2026-11-21 08:57:47.123 INFO  [exec-1] c.q.OrderService - id=7919`,
+	`2099-11-21 08:57:47.123 text`,
+	`10.1.2.3 - alice [21/Nov/2026:08:57:47 +0800] "GET / HTTP/1.1" 200`,
+	`INFO  2026-11-21 08:57:47,123 [main] c.q.Foo: text`,
+	`Error while connecting`,
+}
+
+// A format reads lines of its kind among those it is asked for, and what it does not
+// read it leaves as it was.
+func TestFormatsReadOrLeave(t *testing.T) {
+	p := newParser("UTC")
+	read := make([]int, len(registry))
+	for _, line := range lines {
+		m := jsontext.Append(nil, line)
+		for id, f := range registry {
+			p.begin(m, readTime, Options{})
+			before := p.found
+			if !f.Starts(m[0]) {
+				continue
+			}
+			if f.Read(p) {
+				read[id]++
+			} else if !reflect.DeepEqual(p.found, before) {
+				t.Errorf("%T does not read %s and leaves %+v", f, line, p.found)
+			}
+		}
+	}
+	for id, n := range read {
+		if n == 0 && id > 0 {
+			t.Errorf("%T reads none of the lines", registry[id])
+		}
+	}
+}
