@@ -419,7 +419,7 @@ func (t *task) producer() (produce func(*source) error, end func(), err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		headers := []Header{{[]byte("dc"), []byte("dc1")}, {[]byte("app"), []byte("orders")}, {[]byte("dataset"), []byte("orders")}}
+		headers := []Header{{Key: []byte("dc"), Value: []byte("dc1")}, {Key: []byte("app"), Value: []byte("orders")}, {Key: []byte("dataset"), Value: []byte("orders")}}
 		return func(s *source) error {
 			for {
 				partition, value, ok := s.next()
