@@ -13,17 +13,17 @@ const IDLen = 24
 
 // ID is the identity of a line: 6 bytes of its time in milliseconds, big endian, so
 // that ids rise with time and Lucene prunes segments; then 12 bytes of a hash of
-// where the line stands and what it says. The same line read again has the same id.
+// where the line is and what it says. The same line read again has the same id.
 //
 //	0      6                  18 bytes = 24 characters of base64url
 //	| ms   | xxh3-128, first 12 |
 type ID [18]byte
 
-// Place is where a line stands: the source and, in it, the file's generation and the
+// Place is where a line is: the source and, in it, the file's generation and the
 // stream. It is made once a file and stream.
 type Place struct{ seed uint64 }
 
-// NewPlace of a source. Generation tells a file from an earlier one under the same
+// NewPlace of a source. Generation distinguishes a file from an earlier one under the same
 // name and inode; lines that carry their own time (docker json-file) leave it empty.
 func NewPlace(sourceID, generation, stream string) Place {
 	var h xxh3.Hasher
@@ -43,7 +43,7 @@ type LineHash struct {
 	sum  xxh3.Uint128
 }
 
-// Line starts the hash of the line whose first raw byte stands at offset.
+// Line starts the hash of the line whose first raw byte is at offset.
 func (p Place) Line(offset int64) LineHash {
 	// SplitMix64's finaliser (Steele, Lea, Flood 2014): neighbouring offsets give unlike seeds.
 	z := p.seed + uint64(offset)*0x9e3779b97f4a7c15

@@ -75,7 +75,7 @@ func (t *Tracker) Mark() int64 { return t.mark }
 // Next is the first offset not yet taken.
 func (t *Tracker) Next() int64 { return t.next }
 
-// Pending is how many offsets from the mark on were taken, finished ones behind an
+// Pending is how many offsets from the mark on were taken, finished ones after an
 // unfinished one included.
 func (t *Tracker) Pending() int64 { return t.next - t.mark }
 

@@ -25,7 +25,7 @@ type Kind int
 const (
 	KindCounter   Kind = iota // only rises
 	KindGauge                 // a level
-	KindHistogram             // a distribution, told as p50, p95, p99 to statsd
+	KindHistogram             // a distribution, sent as p50, p95, p99 to statsd
 )
 
 func (k Kind) String() string { return [...]string{"counter", "gauge", "histogram"}[k] }
@@ -145,7 +145,7 @@ func (r *Registry) Histogram(d *Def, labels ...string) Histogram {
 
 // Forget drops the figures of a label combination that is gone for good, such as a
 // revoked partition's lag. It is for gauges: what a counter rose since statsd was
-// last told would be lost.
+// last sent would be lost.
 func (r *Registry) Forget(d *Def, labels ...string) {
 	switch v := r.vec(d).(type) {
 	case *prometheus.CounterVec:

@@ -16,12 +16,12 @@ A statsd name is ` + "`<statsd.prefix>.<role>.<host>.<name>`" + `, where everyth
 become ` + "`_`" + ` (dots of the host name too). Label values follow as parts of the name, ` + "`none`" + ` for an empty one; with
 ` + "`statsd.tags: datadog`" + ` they are tags (` + "`|#label:value`" + `) and not in the name.
 
-- A **counter** only rises. statsd is told by how much it rose since the last time; nothing when it did not.
-- A **gauge** is a level. statsd is told the level each time.
-- A **histogram** is a distribution. statsd is told ` + "`.p50`, `.p95` and `.p99`" + ` of what was observed since the last time,
+- A **counter** only rises. statsd gets how much it rose since the last time; nothing when it did not.
+- A **gauge** is a level. statsd gets the level each time.
+- A **histogram** is a distribution. statsd gets ` + "`.p50`, `.p95` and `.p99`" + ` of what was observed since the last time,
   as gauges, and the number of observations as the counter ` + "`.count`" + `; nothing when there were none.
 
-The last figures are sent when a role has finished, so the sum of what statsd was told is what the role counted.
+The last figures are sent when a role has finished, so the sum of what statsd got is what the role counted.
 Besides, the registry ` + "`process`" + ` of each process holds ` + "`go_*` and `process_*`" + `, the usual figures of the Go
 runtime and of the operating system (goroutines, heap, garbage collection, CPU seconds, resident memory, descriptors).
 `

@@ -42,13 +42,13 @@ type Statsd struct {
 	conn    io.WriteCloser // nil: dial before writing
 	dialled time.Time
 	packet  []byte               // lines gathered, not yet written
-	held    []sum                // the sums that packet tells
-	sent    map[string][]float64 // by series: the sums told so far
+	held    []sum                // the sums in that packet
+	sent    map[string][]float64 // by series: the sums sent so far
 	failing bool                 // logged as such
 	good    int                  // sendings without an error since the last one with
 }
 
-// sum is what a series stands at: a counter's value, or a histogram's count and buckets.
+// sum is the level of a series: a counter's value, or a histogram's count and buckets.
 type sum struct {
 	series string
 	now    []float64
@@ -185,7 +185,7 @@ func (s *Statsd) one(c statsd.ExtendedStatSender, name string, tags []statsd.Tag
 	return s.count(c, name+".count", tags, series, now)
 }
 
-// count tells by how much the first of now rose. The protocol's counts are whole, so
+// count reports by how much the first of now rose. The protocol's counts are whole, so
 // a fraction waits for the next time.
 func (s *Statsd) count(c statsd.ExtendedStatSender, name string, tags []statsd.Tag, series string, now []float64) error {
 	now[0] = math.Floor(now[0])
@@ -200,8 +200,8 @@ func (s *Statsd) count(c statsd.ExtendedStatSender, name string, tags []statsd.T
 	return nil
 }
 
-// rose is now less what was told. A series that was dropped and began anew, and so
-// stands lower than what was told, rose from nothing.
+// rose is now less what was sent. A series that was dropped and began anew, and so
+// is lower than what was sent, rose from nothing.
 func (s *Statsd) rose(series string, now []float64) []float64 {
 	told := s.sent[series]
 	if told == nil || now[0] < told[0] {
@@ -300,7 +300,7 @@ func (p packets) Send(line []byte) (int, error) {
 
 func (packets) Close() error { return nil }
 
-// write sends the packet and notes what it told.
+// write sends the packet and notes what it sent.
 func (s *Statsd) write() error {
 	if len(s.packet) == 0 {
 		return nil

@@ -122,7 +122,7 @@ func (d *Daemon) End(id string, remove bool) {
 	}
 }
 
-// tell is called with the lock held. A listener that is 4,096 events behind misses
+// tell is called with the lock held. A listener that is late by 4,096 events misses
 // some, as with a real daemon.
 func (d *Daemon) tell(c Container, action string) {
 	now := time.Now()

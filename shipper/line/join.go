@@ -30,7 +30,7 @@ type part[W any] struct {
 	offset int64
 }
 
-// goesOn tells whether what comes next belongs to a line that was begun.
+// goesOn reports whether what comes next belongs to a line that was begun.
 func (j *join[W]) goesOn() bool { return len(j.parts) > 0 || j.more }
 
 // joinLine adds the decoded line to an unfinished one; j is nil if its stream never had

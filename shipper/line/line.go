@@ -30,7 +30,7 @@ type Hold[W any] struct {
 type Sink[W any] interface {
 	// Emit takes an event of a log. What it points to is valid until Emit returns.
 	Emit(e *Event[W])
-	// Full tells that no line is to be begun any more. The pieces of a line that was
+	// Full reports that no line is to be begun any more. The pieces of a line that was
 	// begun are taken all the same.
 	Full() bool
 }
@@ -45,7 +45,7 @@ type Decoder interface {
 
 // Piece is what a raw line says: one line of a stream, or a piece of one.
 type Piece struct {
-	Inside  []byte // inside of a JSON string, without its newline; points into the raw line if it stands there
+	Inside  []byte // inside of a JSON string, without its newline; points into the raw line if it is there
 	At      int    // where Inside starts in the raw line; 0: it does not stand there
 	Stream  string
 	Time    time.Time

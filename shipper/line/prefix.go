@@ -4,12 +4,12 @@ import "bytes"
 
 const maxFileName = 128
 
-// filePrefix finds the file name that stands before a line by the convention
+// filePrefix finds the file name before a line by the convention
 //
 //	access.log: GET / 200
 //	web.1/catalina.out: started
 //
-// so that several files or tasks that share a container's output can be told apart.
+// so that several files or tasks that share a container's output can be distinguished.
 // The name is strict, or ordinary text such as `Error: no such file` would match: 1 to
 // 128 of A-Z a-z 0-9 . _ - /, starting with a letter or digit, without `..` or `//`,
 // ending in .log, .out, .err or .txt, and then a colon and one space. None of these is

@@ -73,7 +73,7 @@ func pieceID(id []byte, from, n int) []byte {
 //
 //	,"stream":"stdout","log":{"offset":7,"size":9,"flags":["cleaned"],"file":...
 //	                                   ^offsetAt  ^                  ^
-//	                            restAt behind the size, or behind "flags":[
+//	                            restAt after the size, or after "flags":[
 type logPart struct {
 	offset, size     int64
 	offsetAt, restAt int

@@ -27,14 +27,14 @@ func (t *Text[W]) Resume(offset int64, mid bool) {
 	t.Read, t.used, t.mid = offset, offset, mid
 }
 
-// Start is where the first byte stands that is in no event or unfinished line of the log
+// Start is where the first byte is that is in no event or unfinished line of the log
 // yet.
 func (t *Text[W]) Start() int64 { return t.Read - int64(len(t.carry)) }
 
 // Carried is how many bytes before Read are the beginning of a line.
 func (t *Text[W]) Carried() int { return len(t.carry) }
 
-// Keeps tells whether the text has a buffer for a line without end yet.
+// Keeps reports whether the text has a buffer for a line without end yet.
 func (t *Text[W]) Keeps() bool { return cap(t.carry) > 0 }
 
 // Log is the lines of one source, whose files follow one another. It is owned by one
@@ -94,7 +94,7 @@ func (l *Log[W]) Safe(t *Text[W]) int64 {
 	return low
 }
 
-// Unfinished tells whether an unfinished line has pieces in t.
+// Unfinished reports whether an unfinished line has pieces in t.
 func (l *Log[W]) Unfinished(t *Text[W]) bool {
 	for _, j := range l.joins {
 		for i := range j.parts {

@@ -14,7 +14,7 @@ import (
 )
 
 // Record is what is remembered of a file: up to where its lines are acknowledged, and
-// what tells that it is still the same file with the same content.
+// what shows that it is still the same file with the same content.
 type Record struct {
 	Path   string `json:"path"` // where it was last seen; for people and for the sweep
 	Dev    uint64 `json:"dev"`
@@ -57,7 +57,7 @@ type Proof struct {
 	From   int64      `json:"from"`   // all below is acknowledged
 }
 
-// Cut is where the file stands after a truncation.
+// Cut is where the file is after a truncation.
 func (p Record) Cut(past Proof) Record {
 	p.Cuts, p.Offset, p.Marker, p.Of, p.Past = p.Cuts+1, 0, 0, nil, &past
 	return p

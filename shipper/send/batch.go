@@ -48,13 +48,13 @@ type press struct {
 	flagged [line.NumFlags]int64
 }
 
-// Full tells that no line is to be begun any more.
+// Full reports that no line is to be begun any more.
 func (b *Batch) Full() bool { return b.bytes >= chunkSize || len(b.out) >= batchRecords }
 
-// Empty tells that there is nothing to send.
+// Empty reports that there is nothing to send.
 func (b *Batch) Empty() bool { return len(b.out) == 0 }
 
-// Expect tells of about how many bytes of events follow for one source; 0: that is not
+// Expect announces about how many bytes of events follow for one source; 0: that is not
 // known.
 func (b *Batch) Expect(bytes int) { b.press.ahead = bytes }
 
@@ -111,7 +111,7 @@ func (p *press) renew(s *Source, need int) {
 	p.chunk = make([]byte, 0, max(size, need))
 }
 
-// Pending tells that positions do not know of events in the batch yet.
+// Pending reports that positions do not know of events in the batch yet.
 func (b *Batch) Pending() bool { return len(b.entries) > 0 }
 
 // Enter has positions wait for the events in the batch; it is called before the sender is

@@ -6,15 +6,15 @@ import (
 	"github.com/sluicelog/sluice/internal/kafka"
 )
 
-// Owner is told what became of its events, each by the sequence number it was sent
-// under. An event that was cut or joined on its way has an owner that tells the owner of
+// Owner learns what became of its events, each by the sequence number it was sent
+// under. An event that was cut or joined on its way has an owner that informs the owner of
 // what it came from, once all that came from that is stored. Methods may be called from
 // any goroutine, but Refused only from the one that makes events.
 type Owner interface {
-	// Stored is told that n events in a row are stored on all in-sync replicas, and
+	// Stored learns that n events in a row are stored on all in-sync replicas, and
 	// returns how many events are finished by that.
 	Stored(seq int64, n int) (finished int)
-	// Refused is told that Kafka does not take an event as it is. It comes again, whole
+	// Refused learns that Kafka does not take an event as it is. It comes again, whole
 	// or in pieces. It reports whether this is news of its source.
 	Refused(err error) (news bool)
 	// Source is where the events are from.
@@ -47,7 +47,7 @@ type (
 	}
 )
 
-// ownerOf is who is told of a record: every tag of this package has an Owner.
+// ownerOf is who learns of a record: every tag of this package has an Owner.
 func ownerOf(t kafka.Tag) Owner { return t.Owner.(Owner) }
 
 func (s *span) Source() *Source          { return s.parts[0].window.source }

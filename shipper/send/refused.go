@@ -101,7 +101,7 @@ func (r *Refusals) keep(c refusal, now time.Time) {
 	r.queue = append(r.queue, c)
 }
 
-// Due tells that there is an event to be sent again.
+// Due reports that there is an event to be sent again.
 func (r *Refusals) Due(now time.Time) bool {
 	return len(r.queue) > 0 && !r.queue[0].due.After(now)
 }

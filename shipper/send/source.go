@@ -62,7 +62,7 @@ func (s *Source) Width() int { return s.width }
 // Problem is why Kafka refuses events of the source; empty: it takes all.
 func (s *Source) Problem() string { return s.problem.Reason() }
 
-// Waits tells whether a file of the source is not to be read on, since Kafka refuses
+// Waits reports whether a file of the source is not to be read on, since Kafka refuses
 // events of it and too much is kept: of those, or of positions that wait after them.
 func (s *Source) Waits(w *Window) bool {
 	if s.refused.Load() == 0 {

@@ -37,7 +37,7 @@ func (w *Window) Shrink() {
 // Source is that of the file.
 func (w *Window) Source() *Source { return w.source }
 
-// Stored is told that n events in a row are stored.
+// Stored learns that n events in a row are stored.
 func (w *Window) Stored(seq int64, n int) (finished int) {
 	w.mu.Lock()
 	for i := range int64(n) {
@@ -49,7 +49,7 @@ func (w *Window) Stored(seq int64, n int) (finished int) {
 	return n
 }
 
-// Refused is told that Kafka does not take an event as it is.
+// Refused learns that Kafka does not take an event as it is.
 func (w *Window) Refused(err error) (news bool) { return w.source.refuse(err) }
 
 // ring is events by sequence number, with the position that holds once all up to one are

@@ -33,7 +33,7 @@ type Spec struct {
 	Hints   Hints          // what its discoverer knows that helps to follow it
 }
 
-// Key tells sources apart.
+// Key identifies the source.
 func (s *Spec) Key() string { return s.Kind + " " + s.Name }
 
 // Hints are what its discoverer knows of a source. All zero is a plain file.

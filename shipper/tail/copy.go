@@ -14,7 +14,7 @@ import (
 // lines have the ids that they had or would have had in app.log, and what was written
 // between our last read and the cut is read from the copy.
 
-// mayCopy tells whether f may be a copy of the live file beside it: a predecessor that
+// mayCopy reports whether f may be a copy of the live file beside it: a predecessor that
 // was renamed is older than the file that took its place. Lines with a time of their own
 // have the same ids in a copy anyway.
 func mayCopy(f, live *file) bool {

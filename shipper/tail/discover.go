@@ -161,7 +161,7 @@ func (t *finder) candidates(s *origin) ([]candidate, error) {
 	return out, err
 }
 
-// changed tells whether another file than the known one is under the source's path, and
+// changed reports whether another file than the known one is under the source's path, and
 // has the known one read if it grew.
 func (t *finder) changed(s *origin) bool {
 	if s.spec.Path == "" || s.live == nil {
@@ -176,7 +176,7 @@ func (t *finder) changed(s *origin) bool {
 	return f.fd < 0 && st.Size != f.extent.end
 }
 
-// vanished tells whether there is no file under the source's path.
+// vanished reports whether there is no file under the source's path.
 func vanished(s *origin) bool {
 	_, err := disk.StatPath(s.spec.Path)
 	return errors.Is(err, fs.ErrNotExist)

@@ -50,10 +50,10 @@ func (s *origin) next() *file {
 	return nil
 }
 
-// after tells whether a younger file of the source exists.
+// after reports whether a younger file of the source exists.
 func (s *origin) after(f *file) bool { return len(s.files) > 0 && s.files[len(s.files)-1] != f }
 
-// copies tells whether a file of the source is read as a copy of a generation.
+// copies reports whether a file of the source is read as a copy of a generation.
 func (s *origin) copies(of position.Generation) bool {
 	return slices.ContainsFunc(s.files, func(f *file) bool { return f.at.Of != nil && *f.at.Of == of })
 }
@@ -165,7 +165,7 @@ func (f *file) load() (err error) {
 	return err
 }
 
-// untouched tells whether the bytes before text.Read are still those that were read.
+// untouched reports whether the bytes before text.Read are still those that were read.
 func (f *file) untouched() bool {
 	var b [position.MarkerLen]byte
 	k, err := disk.Pread(f.fd, b[:f.last.n], f.text.Read-int64(f.last.n))
@@ -175,7 +175,7 @@ func (f *file) untouched() bool {
 // safe is up to where all of the file is in events.
 func (f *file) safe() int64 { return f.src.lines.Safe(&f.text) }
 
-// waits tells whether the file is not to be read on, since Kafka refuses too much of it.
+// waits reports whether the file is not to be read on, since Kafka refuses too much of it.
 func (f *file) waits() bool { return f.src.sent.Waits(f.window()) }
 
 // rewind gives the buffers of unfinished lines back and has the file read from an earlier
@@ -230,7 +230,7 @@ func (f *file) proof() position.Proof {
 	return p
 }
 
-// has tells whether what p says is in f.
+// has reports whether what p says is in f.
 func (f *file) has(p position.Proof) bool {
 	if p.At == 0 || f.extent.size < p.At {
 		return false
@@ -241,7 +241,7 @@ func (f *file) has(p position.Proof) bool {
 	return err == nil && t.marker() == p.Marker
 }
 
-// isLike tells whether the last bytes of f are at their place in o as well.
+// isLike reports whether the last bytes of f are at their place in o as well.
 func (f *file) isLike(o *file) bool {
 	var a, b [position.MarkerLen]byte
 	_, errA := position.Preceding(f.fd, &a, f.extent.size)

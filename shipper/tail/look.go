@@ -53,7 +53,7 @@ func (t *reader) settle(f *file, out *send.Batch) {
 	}
 }
 
-// over tells whether a file that was read to its end will not grow any more.
+// over reports whether a file that was read to its end will not grow any more.
 func (t *reader) over(f *file) bool {
 	s, still := f.src, t.now.Sub(f.times.grew)
 	switch h := s.spec.Hints; {

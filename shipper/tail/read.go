@@ -14,7 +14,7 @@ type reader struct {
 	*room
 	finder *finder
 	buf    []byte
-	apart  bool // partition_by source: a batch is told what to expect of one source
+	apart  bool // partition_by source: a batch is prepared for what to expect of one source
 }
 
 func newReader(r *room, f *finder) *reader {

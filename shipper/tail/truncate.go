@@ -27,7 +27,7 @@ func (t *reader) truncated(out *send.Batch, f *file) {
 	t.finder.begin(g, live)
 }
 
-// copied tells whether a copy of f, which was cut, has more than was read of f.
+// copied reports whether a copy of f, which was cut, has more than was read of f.
 func (t *reader) copied(out *send.Batch, f *file) (more bool) {
 	t.finder.discover(f.src)
 	for _, c := range slices.Clone(f.src.files) {

@@ -29,7 +29,7 @@ func newWatches(w *inotify.Watcher, log *slog.Logger) *watches {
 	return &watches{inotify: w, log: log, files: map[int32]*file{}, dirs: map[int32]*directory{}, byPath: map[string]*directory{}}
 }
 
-// arm has f reported when it grows, and tells whether it is only now.
+// arm has f reported when it grows, and reports whether it is only now.
 func (w *watches) arm(f *file) bool {
 	if w.inotify == nil || f.watch != 0 {
 		return false

@@ -24,7 +24,7 @@ func (t *reader) work(out *send.Batch) {
 	}
 }
 
-// turnOver tells whether it is the next file's turn: f had its budget and came a line
+// turnOver reports whether it is the next file's turn: f had its budget and came a line
 // further, so that it gets on even if its buffers are given back between its turns.
 func (t *reader) turnOver(f *file) bool {
 	budget := int64(t.cfg.ReadBudget)
