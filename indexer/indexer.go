@@ -65,6 +65,9 @@ func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return elastic.Setup(ctx, cfg, out)
 }
 
+// Group is the consumer group by which ix reads for its output o.
+func Group(ix *config.Indexer, o *config.Output) string { return ix.Group + "-" + o.Name }
+
 // newFlow makes what a flow consists of. It does not connect.
 func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slog.Logger, reg *metrics.Registry, st *admin.State, kafkaHealth *admin.Dependency) (_ *flow, err error) {
 	ix := &cfg.Indexer
@@ -78,7 +81,7 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 		return nil, err
 	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
-	options := kafka.GroupOptions{Consume: ix.Consume, Group: ix.Group + "-" + o.Name, Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
+	options := kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
 	if f.group, err = kafka.NewGroup(cluster, options, f); err != nil {
 		return nil, err
 	}

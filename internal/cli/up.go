@@ -27,8 +27,10 @@ import (
 // up is what the command line of `sluice up` says.
 type up struct {
 	dir, listen, admin, docker string
+	hosts                      []string
 	sample                     bool
 	paths                      []string
+	kafkaBytes                 int64 // 0: as embedded.KafkaOptions has it
 }
 
 func upCommand() *cobra.Command {
@@ -53,6 +55,7 @@ of its own kind are not a cluster.`,
 	flags := cmd.Flags()
 	flags.StringVar(&u.dir, "dir", "sluice-data", "`DIR`ectory of everything that is kept")
 	flags.StringVar(&u.listen, "listen", "127.0.0.1:8600", "`ADDRESS` of the page and of the Elasticsearch API")
+	flags.StringArrayVar(&u.hosts, "host", nil, "`NAME` under which browsers may ask for the page, besides localhost and the listen address; repeatable")
 	flags.StringVar(&u.admin, "admin", "127.0.0.1:8686", "`ADDRESS` of /healthz, /metrics and /status; empty: none")
 	flags.StringVar(&u.docker, "docker", "/var/run/docker.sock", "`SOCKET` of the Docker daemon; empty: none")
 	flags.BoolVar(&u.sample, "sample", false, "also run a sample application and ship its logs")
@@ -77,15 +80,25 @@ func (u *up) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := embedded.StartStore(embedded.StoreOptions{Dir: filepath.Join(u.dir, "store"), Listen: u.listen, Page: http.HandlerFunc(page.Serve), Log: log})
+	defer syscall.Umask(syscall.Umask(0o077)) // log lines are for their owner
+	if err := ownDir(cfg.DataDir); err != nil {
+		return err
+	}
+	store, err := embedded.StartStore(embedded.StoreOptions{Dir: filepath.Join(u.dir, "store"), Listen: u.listen, Hosts: u.hosts, Page: http.HandlerFunc(page.Serve), Log: log})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	cfg.Indexer.Outputs[0].Elasticsearch.Hosts = []string{store.URL()}
+	readers := map[string]string{
+		"local":   cfg.Aggregator.Sources[0].Group,
+		"central": indexer.Group(&cfg.Indexer, &cfg.Indexer.Outputs[0]),
+	}
 	for name := range cfg.Kafka {
 		k, err := embedded.StartKafka(embedded.KafkaOptions{
-			Dir: filepath.Join(u.dir, "kafka-"+name), Topics: map[string]int{upTopic: upPartitions, cfg.Indexer.DeadLetterTopic: 1}, Log: log,
+			Dir: filepath.Join(u.dir, "kafka-"+name), Bytes: u.kafkaBytes, Log: log,
+			Topics:  map[string]int{upTopic: upPartitions, cfg.Indexer.DeadLetterTopic: 1},
+			Readers: map[string]string{upTopic: readers[name]},
 		})
 		if err != nil {
 			return err
@@ -134,6 +147,11 @@ func (u *up) serve(ctx context.Context, cfg *config.Config, log *slog.Logger) er
 		stage{"shipper", shipper.Run}, stage{"aggregator", aggregator.Run}, stage{"indexer", indexer.Run})
 	cancel()
 	return errors.Join(err, <-failed)
+}
+
+// ownDir makes dir, or an older one, its owner's alone; the servers do so with theirs.
+func ownDir(dir string) error {
+	return errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700))
 }
 
 func (u *up) sampleDir() string { return filepath.Join(u.dir, "sample") }

@@ -16,7 +16,9 @@ import (
 func serve(t *testing.T, s *Store, method, path string, body []byte) int {
 	t.Helper()
 	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, httptest.NewRequest(method, path, bytes.NewReader(body)))
+	req := httptest.NewRequest(method, path, bytes.NewReader(body))
+	req.Host = "localhost"
+	s.Handler().ServeHTTP(w, req)
 	var a struct {
 		Error  json.RawMessage
 		Status int

@@ -9,6 +9,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,112 +19,76 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // KafkaOptions say where a cluster lives and what is in it.
 type KafkaOptions struct {
-	Dir       string         // holds log segments, group offsets and producer ids; created if missing; one process at a time
-	Topics    map[string]int // partitions by topic, created when missing; an existing topic keeps its partitions
-	Brokers   int            // 0: one, or as many as Ports
-	Ports     []int          // one listener each; empty: free ports
-	Retention int64          // bytes of log kept over all partitions, oldest dropped first; 0: 512 MiB
-	Log       *slog.Logger   // nil: slog.Default()
+	Dir     string            // holds log segments, group offsets and producer ids; created if missing; one process at a time
+	Topics  map[string]int    // partitions by topic, created when missing; an existing topic keeps its partitions
+	Readers map[string]string // the consumer group of a topic: nothing is dropped that it has not committed
+	Brokers int               // 0: one, or as many as Ports
+	Ports   []int             // one listener each; empty: free ports
+	Bytes   int64             // of log kept over all partitions of Topics; 0: 512 MiB
+	Free    int64             // bytes that stay free on the disk: with less, records are refused; 0: 64 MiB
+	Log     *slog.Logger      // nil: slog.Default()
 }
 
-// Kafka is a running cluster. Its methods may be called from any goroutine.
+// Kafka is a cluster that runs until Close, through failed writes too. Its methods may be
+// called from any goroutine.
 type Kafka struct {
-	cluster *kfake.Cluster
-	lock    *os.File
-	addrs   []string
-	stop    chan struct{}
-	work    sync.WaitGroup
-	once    sync.Once
+	o     KafkaOptions
+	lock  *os.File
+	addrs []string
+	stop  chan struct{}
+	work  sync.WaitGroup
+	once  sync.Once
+
+	cluster *cluster // owned by supervise while that runs; nil after a failed write, until the next start
 }
 
 const (
-	defaultKafkaRetention = 512 << 20
-	minPartitionRetention = 8 << 20 // well above the largest batch, so a partition never becomes empty
-	retentionInterval     = 10 * time.Second
+	defaultKafkaBytes = 512 << 20
+	defaultKafkaFree  = 64 << 20
+	minPartitionBytes = 8 << 20 // well above the largest batch, so a partition never becomes empty
+	segmentsInShare   = 8       // of a partition's share of the bytes; a segment is the least that is dropped
 )
 
 // StartKafka opens the logs in o.Dir, mends what a killed process left open in them
 // and listens. A record is acknowledged after it was written to its segment file,
 // an offset after it was written to the group log.
 //
-// Retention is by size alone. By age a partition could become empty, and a killed
-// process would then start it again at offset 0, below the groups' offsets.
+// Each partition has an equal share of o.Bytes. When it is used up, the oldest segments are
+// dropped that the topic's reader has committed; if that is not enough, records are refused
+// with THROTTLING_QUOTA_EXCEEDED, which producers try again. In a topic without a reader the
+// oldest segments are dropped in any case. Nothing is dropped by age: a partition could
+// become empty, and a killed process would then start it again at offset 0, below the
+// groups' offsets.
+//
+// After a write that fails no answer leaves the cluster any more. It goes on from what is on
+// disk, on the same addresses, as soon as writing works again.
 func StartKafka(o KafkaOptions) (*Kafka, error) {
-	if o.Brokers == 0 {
-		o.Brokers = max(1, len(o.Ports))
-	}
-	if o.Retention == 0 {
-		o.Retention = defaultKafkaRetention
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+	o.Brokers = cmp.Or(o.Brokers, max(1, len(o.Ports)))
+	o.Bytes = cmp.Or(o.Bytes, defaultKafkaBytes)
+	o.Free = cmp.Or(o.Free, defaultKafkaFree)
+	o.Log = cmp.Or(o.Log, slog.Default())
 	lock, err := lockDir(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	k, err := startKafka(o, lock)
-	if err != nil {
+	k := &Kafka{o: o, lock: lock, stop: make(chan struct{})}
+	if k.cluster, err = startCluster(o); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return k, nil
-}
-
-func startKafka(o KafkaOptions, lock *os.File) (*Kafka, error) {
-	if err := mendLogs(o.Dir, time.Now()); err != nil {
-		return nil, err
+	k.addrs = k.cluster.ListenAddrs()
+	k.o.Ports = nil
+	for _, addr := range k.addrs {
+		_, port, _ := net.SplitHostPort(addr)
+		n, _ := strconv.Atoi(port) // of our own listener
+		k.o.Ports = append(k.o.Ports, n)
 	}
-	partitions := 0
-	for _, n := range o.Topics {
-		partitions += n
-	}
-	retention := max(minPartitionRetention, o.Retention/int64(max(1, partitions)))
-	opts := []kfake.Opt{
-		kfake.DataDir(o.Dir),
-		kfake.ClusterID("sluice"),
-		kfake.DefaultNumPartitions(4),
-		kfake.AllowAutoTopicCreation(),
-		kfake.WithLogger(kafkaLogger{o.Log}),
-		kfake.BrokerConfigs(map[string]string{
-			"log.retention.ms":          "-1",
-			"log.retention.bytes":       strconv.FormatInt(retention, 10),
-			"log.segment.bytes":         strconv.FormatInt(retention/8, 10), // a segment is the least that frees disk
-			"offsets.retention.minutes": strconv.Itoa(365 * 24 * 60),
-		}),
-	}
-	if len(o.Ports) > 0 {
-		opts = append(opts, kfake.Ports(o.Ports...))
-	} else {
-		opts = append(opts, kfake.NumBrokers(o.Brokers))
-	}
-	c, err := kfake.NewCluster(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("start kafka in %s: %w", o.Dir, err)
-	}
-	for topic, n := range o.Topics {
-		if c.TopicInfo(topic) != nil {
-			continue
-		}
-		if err := c.CreateTopic(topic, int32(n), nil); err != nil {
-			c.Close()
-			return nil, fmt.Errorf("create topic %s: %w", topic, err)
-		}
-	}
-	c.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		resp := unknownGroup(c, req.(*kmsg.OffsetFetchRequest))
-		return resp, nil, resp != nil
-	})
-	k := &Kafka{cluster: c, lock: lock, addrs: c.ListenAddrs(), stop: make(chan struct{})}
-	k.work.Go(k.retain)
+	k.work.Go(k.supervise)
 	return k, nil
 }
 
@@ -136,30 +101,18 @@ func (k *Kafka) Close() error {
 	k.once.Do(func() {
 		close(k.stop)
 		k.work.Wait()
-		k.cluster.Close()
+		if k.cluster != nil {
+			k.cluster.close()
+		}
 		k.lock.Close()
 	})
 	return nil
 }
 
-// retain drops what is above the retention, now and then.
-func (k *Kafka) retain() {
-	t := time.NewTicker(retentionInterval)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			k.cluster.ApplyRetention()
-		case <-k.stop:
-			return
-		}
-	}
-}
-
 // unknownGroup answers for a group that has committed nothing yet as brokers do: offset
 // -1 and no error, where kfake says that there is no such group. It is nil, and kfake
 // answers, for a group it knows and for a request about several.
-func unknownGroup(c *kfake.Cluster, req *kmsg.OffsetFetchRequest) kmsg.Response {
+func unknownGroup(c *cluster, req *kmsg.OffsetFetchRequest) kmsg.Response {
 	const none = -1
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if req.Version < 8 {
@@ -197,13 +150,16 @@ func unknownGroup(c *kfake.Cluster, req *kmsg.OffsetFetchRequest) kmsg.Response 
 	return resp
 }
 
-// lockDir creates dir and takes it for this process; the kernel gives it back when
-// the process ends, however it ends.
+// lockDir creates dir, for its owner alone, and takes it for this process; the kernel gives
+// it back when the process ends, however it ends.
 func lockDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err := os.Chmod(dir, 0o700); err != nil { // it may be older
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -212,18 +168,6 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock %s: in use by another process: %w", dir, err)
 	}
 	return f, nil
-}
-
-// kafkaLogger passes on what a broker would alarm about.
-type kafkaLogger struct{ log *slog.Logger }
-
-func (l kafkaLogger) Logf(level kfake.LogLevel, format string, args ...any) {
-	switch level {
-	case kfake.LogLevelError:
-		l.log.Error("kafka: " + fmt.Sprintf(format, args...))
-	case kfake.LogLevelWarn:
-		l.log.Warn("kafka: " + fmt.Sprintf(format, args...))
-	}
 }
 
 // listenLoopback listens on addr, on the loopback interface unless it names a host; empty is

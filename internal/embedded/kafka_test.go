@@ -1,15 +1,21 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/IBM/sarama"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func saramaConfig() *sarama.Config {
@@ -293,7 +299,7 @@ func TestKafkaCleanStop(t *testing.T) {
 // when the process is then killed.
 func TestKafkaRetention(t *testing.T) {
 	dir := t.TempDir()
-	o := KafkaOptions{Dir: dir, Topics: map[string]int{"logs": 1}, Retention: 1}
+	o := KafkaOptions{Dir: dir, Topics: map[string]int{"logs": 1}, Bytes: 1}
 	k := startTestKafka(t, o)
 	p, err := sarama.NewSyncProducer(k.Addrs(), saramaConfig())
 	if err != nil {
@@ -307,16 +313,15 @@ func TestKafkaRetention(t *testing.T) {
 		}
 	}
 	p.Close()
-	k.cluster.ApplyRetention()
 	info := k.cluster.PartitionInfo("logs", 0)
-	if info.LogStartOffset == 0 || info.NumBytes > minPartitionRetention {
+	if info.LogStartOffset == 0 || info.NumBytes > minPartitionBytes {
 		t.Errorf("got start %d, %d bytes", info.LogStartOffset, info.NumBytes)
 	}
 	size, err := dirSize(filepath.Join(dir, partitionsDir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if limit := int64(minPartitionRetention + minPartitionRetention/8 + 2<<20); size > limit {
+	if limit := int64(minPartitionBytes + 2<<20); size > limit {
 		t.Errorf("%d bytes on disk, more than %d", size, limit)
 	}
 	// What a process that is killed now leaves behind:
@@ -328,6 +333,269 @@ func TestKafkaRetention(t *testing.T) {
 	k = startTestKafka(t, o)
 	if got := k.cluster.PartitionInfo("logs", 0).HighWatermark; got != end+1 {
 		t.Errorf("high watermark after the crash: got %d, want %d", got, end+1)
+	}
+}
+
+// Promise 1, nothing is lost: what the reader has not committed is never dropped. A producer
+// is told to come back instead, and is served when the reader has gone on.
+func TestKafkaKeepsWhatIsUnread(t *testing.T) {
+	holdFor(t, 0)
+	dir := t.TempDir()
+	k := startTestKafka(t, KafkaOptions{Dir: dir, Topics: map[string]int{"logs": 1}, Readers: map[string]string{"logs": "g"}, Bytes: 1})
+	p, err := sarama.NewSyncProducer(k.Addrs(), saramaConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	om, err := sarama.NewOffsetManagerFromClient("g", saramaClient(t, k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pom, err := om.ManagePartition("logs", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer om.Close()
+	defer pom.Close()
+	sent := 0
+	send := func() error {
+		value := append(make([]byte, 900<<10), fmt.Sprint(sent)...)
+		_, _, err := p.SendMessage(&sarama.ProducerMessage{Topic: "logs", Value: sarama.ByteEncoder(value)})
+		if err == nil {
+			sent++
+		}
+		return err
+	}
+	fill := func() {
+		t.Helper()
+		for range 25 {
+			if err := send(); errors.Is(err, sarama.ErrThrottlingQuotaExceeded) {
+				return
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Fatalf("25 records of 900 KiB fit into %d MiB", minPartitionBytes>>20)
+	}
+	committed := int64(0)
+	for range 3 {
+		fill()
+		if info := k.cluster.PartitionInfo("logs", 0); info.LogStartOffset > committed || info.NumBytes > minPartitionBytes {
+			t.Errorf("%d committed: the log starts at %d and has %d bytes", committed, info.LogStartOffset, info.NumBytes)
+		}
+		committed = int64(sent - 3)
+		pom.MarkOffset(committed, "")
+		om.Commit()
+	}
+	fill()
+	pom.MarkOffset(int64(sent), "")
+	om.Commit()
+	got := readAll(t, k, "logs") // it writes a record of its own
+	for i := int(committed); i < sent; i++ {
+		if v := strings.Trim(got[int64(i)], "\x00"); v != fmt.Sprint(i) {
+			t.Errorf("offset %d of %d, %d committed: got %.20q", i, sent, committed, v)
+		}
+	}
+}
+
+// A producer is not refused if there is room after a while.
+func TestKafkaHoldsProducer(t *testing.T) {
+	holdFor(t, time.Hour)
+	k := startTestKafka(t, KafkaOptions{Dir: t.TempDir(), Topics: map[string]int{"logs": 1}, Readers: map[string]string{"logs": "g"}, Bytes: 1})
+	value := strings.Repeat("x", 900<<10)
+	p := newRawProducer(t, k.Addrs()[0])
+	for k.cluster.PartitionInfo("logs", 0).NumBytes+900<<10 < minPartitionBytes {
+		if b, err := p.send(value); err != nil || b.Err != sarama.ErrNoError {
+			t.Fatal(b, err)
+		}
+		p.batch.FirstSequence++
+	}
+	answered := make(chan error, 1)
+	go func() {
+		b, err := p.send(value)
+		if err == nil && b.Err != sarama.ErrNoError {
+			err = b.Err
+		}
+		answered <- err
+	}()
+	om, err := sarama.NewOffsetManagerFromClient("g", saramaClient(t, k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pom, err := om.ManagePartition("logs", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pom.MarkOffset(int64(p.batch.FirstSequence), "")
+	om.Commit()
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	pom.Close()
+	om.Close()
+}
+
+// A producer that waits does not keep the cluster from closing.
+func TestKafkaClosesWhileItHolds(t *testing.T) {
+	holdFor(t, time.Hour)
+	k := startTestKafka(t, KafkaOptions{Dir: t.TempDir(), Topics: map[string]int{"logs": 1}, Free: math.MaxInt64})
+	p := newRawProducer(t, k.Addrs()[0])
+	asked := make(chan struct{})
+	k.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) { close(asked); return nil, nil, false })
+	go p.send("v")
+	b := sarama.NewBroker(k.Addrs()[0])
+	if err := b.Open(saramaConfig()); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Fetch(&sarama.FetchRequest{Version: 11}); err != nil { // another connection is served
+		t.Fatal(err)
+	}
+	<-asked
+	k.Close()
+}
+
+func holdFor(t *testing.T, d time.Duration) {
+	before := longestHold
+	longestHold = d
+	t.Cleanup(func() { longestHold = before })
+}
+
+// Less free disk than is to stay so: refused, with the reason.
+func TestKafkaKeepsDiskFree(t *testing.T) {
+	holdFor(t, 0)
+	k := startTestKafka(t, KafkaOptions{Dir: t.TempDir(), Topics: map[string]int{"logs": 1}, Free: math.MaxInt64})
+	p := newRawProducer(t, k.Addrs()[0])
+	b, err := p.send("v")
+	if err != nil || b.Err != sarama.ErrThrottlingQuotaExceeded {
+		t.Fatalf("got %v, %v, want %v", b, err, sarama.ErrThrottlingQuotaExceeded)
+	}
+	if got := k.cluster.PartitionInfo("logs", 0).HighWatermark; got != 0 {
+		t.Errorf("%d records were stored", got)
+	}
+}
+
+// rawProducer sends one batch after the other, each again with its sequence until it is
+// acknowledged.
+type rawProducer struct {
+	addr   string
+	broker *sarama.Broker
+	batch  sarama.RecordBatch // without records: whose it is, and its sequence
+}
+
+func newRawProducer(t testing.TB, addr string) *rawProducer {
+	t.Helper()
+	p := &rawProducer{addr: addr}
+	if err := p.dial(); err != nil {
+		t.Fatal(err)
+	}
+	id, err := p.broker.InitProducerID(&sarama.InitProducerIDRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.batch = sarama.RecordBatch{Version: 2, ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch}
+	return p
+}
+
+func (p *rawProducer) dial() error {
+	p.broker = sarama.NewBroker(p.addr)
+	return p.broker.Open(saramaConfig())
+}
+
+func (p *rawProducer) send(value string) (*sarama.ProduceResponseBlock, error) {
+	batch := p.batch // sarama keeps the encoded records of one that was sent
+	batch.FirstTimestamp, batch.MaxTimestamp = time.Now(), time.Now()
+	batch.Records = []*sarama.Record{{Value: []byte(value)}}
+	req := &sarama.ProduceRequest{RequiredAcks: sarama.WaitForAll, Timeout: 1000, Version: 7}
+	req.AddBatch("logs", 0, &batch)
+	resp, err := p.broker.Produce(req)
+	if err != nil {
+		p.broker.Close()
+		return nil, errors.Join(err, p.dial())
+	}
+	return resp.GetBlock("logs", 0), nil
+}
+
+// fullChild writes where no file may be larger than 600 KiB. When that has shown three times
+// it lifts the limit, and ends after twenty records more. It prints what was acknowledged.
+func fullChild(dir string) error {
+	signal.Ignore(syscall.SIGXFSZ)
+	revival.First, revival.Longest = 10*time.Millisecond, 10*time.Millisecond
+	k, err := StartKafka(KafkaOptions{Dir: dir, Topics: map[string]int{"logs": 1}})
+	if err != nil {
+		return err
+	}
+	limit := syscall.Rlimit{Cur: 600 << 10, Max: math.MaxUint64}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	p := newRawProducer(&testing.T{}, k.Addrs()[0])
+	failures := 0
+	for i, last := 0, math.MaxInt; i < last; {
+		value := fmt.Sprintf("%d-%s", i, strings.Repeat("x", 50<<10))
+		b, err := p.send(value)
+		if err == nil && b.Err == sarama.ErrNoError {
+			fmt.Println(b.Offset, value)
+			p.batch.FirstSequence++
+			i++
+			continue
+		}
+		if failures++; failures == 3 {
+			last = i + 20
+			limit.Cur = limit.Max
+			if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+				return err
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return k.Close()
+}
+
+// Promise 1: what could not be written is not acknowledged, neither at once nor when the
+// producer tries again, and after space is back it goes on.
+func TestKafkaFailedWriteIsNotAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	acked, err := child(t, "full", dir, math.MaxInt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := startTestKafka(t, KafkaOptions{Dir: dir})
+	got := readAll(t, k, "logs")
+	for _, line := range acked {
+		var offset int64
+		var want string
+		if _, err := fmt.Sscan(line, &offset, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got[offset] != want {
+			t.Errorf("offset %d: got %.20q, acknowledged %.20q", offset, got[offset], want)
+		}
+	}
+	if len(acked) < 25 {
+		t.Errorf("%d records acknowledged, which is too few to mean anything", len(acked))
+	}
+}
+
+// What is appended after half an entry would not be read.
+func TestMendCutsTornEntry(t *testing.T) {
+	dir := t.TempDir()
+	killedChild(t, "kafka", dir, 5)
+	path := filepath.Join(dir, "groups.log")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range []string{"", "\x10", "\x10\x00\x00\x00abcd", "\x03\x00\x00\x00abcdefg", "\x00\x00\x00\x00\x00\x00\x00\x00"} {
+		if err := os.WriteFile(path, append(whole[:len(whole):len(whole)], torn...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := mendLogs(dir, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, whole) {
+			t.Errorf("%q after %d bytes: %d are left, %v", torn, len(whole), len(got), err)
+		}
 	}
 }
 

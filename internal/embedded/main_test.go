@@ -14,6 +14,7 @@ import (
 var childRoles = map[string]func(dir string) error{
 	"kafka": kafkaChild,
 	"store": storeChild,
+	"full":  fullChild,
 }
 
 const childRole, childDir = "SLUICE_TEST_ROLE", "SLUICE_TEST_DIR"
@@ -32,6 +33,16 @@ func TestMain(m *testing.M) {
 // killedChild runs role on dir until it has printed lines many lines, kills it the
 // hard way, and returns all whole lines that it printed.
 func killedChild(t *testing.T, role, dir string, lines int) []string {
+	t.Helper()
+	got, err := child(t, role, dir, lines)
+	if len(got) < lines {
+		t.Fatalf("child %s ended early after %d lines: %v", role, len(got), err)
+	}
+	return got
+}
+
+// child is killedChild for one that may end before, and returns how it ended.
+func child(t *testing.T, role, dir string, lines int) ([]string, error) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childRole+"="+role, childDir+"="+dir)
@@ -53,9 +64,5 @@ func killedChild(t *testing.T, role, dir string, lines int) []string {
 			cmd.Process.Kill() // SIGKILL; what was printed before it arrived is still read
 		}
 	}
-	err = cmd.Wait()
-	if len(got) < lines {
-		t.Fatalf("child %s ended early after %d lines: %v", role, len(got), err)
-	}
-	return got
+	return got, cmd.Wait()
 }

@@ -21,7 +21,7 @@ const sampleRotateAt = 4 << 20 // bytes; one older file is kept
 // front of them. It writes about ten lines a second to files in dir, which are rotated
 // by renaming, until ctx ends.
 func Sample(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	files := map[string]*rotated{}
@@ -116,7 +116,7 @@ type rotated struct {
 }
 
 func openRotated(path string) (*rotated, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}

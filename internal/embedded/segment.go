@@ -26,6 +26,8 @@ import (
 //   - an open transaction without a marker. kfake tells readers that it was aborted, but a
 //     reader drops what follows from the same producer id until it meets an abort marker:
 //     write the marker.
+//   - half an entry at the end of groups.log or pids.log. kfake reads up to it and appends
+//     after it, where it will not read the next time: cut it off.
 //
 // The start of a record batch, big endian:
 //
@@ -61,6 +63,11 @@ func mendLogs(dir string, now time.Time) error {
 	if _, err := os.Stat(filepath.Join(dir, sessionState)); err == nil {
 		return nil
 	}
+	for _, name := range []string{"groups.log", "pids.log"} {
+		if err := cutTorn(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("mend %s: %w", name, err)
+		}
+	}
 	parts, err := os.ReadDir(filepath.Join(dir, partitionsDir))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -77,6 +84,32 @@ func mendLogs(dir string, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// cutTorn makes a log of entries end after its last whole one. An entry is 4 bytes of
+// length and 4 of CRC-32C, little endian, and as many bytes as the length says.
+func cutTorn(path string) error {
+	const header, least = 8, 2
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	whole := 0
+	for rest := b; len(rest) >= header; rest = b[whole:] {
+		size := int64(binary.LittleEndian.Uint32(rest))
+		if size < least || size > int64(len(rest)-header) ||
+			crc32.Checksum(rest[header:header+size], castagnoli) != binary.LittleEndian.Uint32(rest[4:]) {
+			break
+		}
+		whole += header + int(size)
+	}
+	if whole == len(b) {
+		return nil
+	}
+	return os.Truncate(path, int64(whole))
 }
 
 func mendPartition(dir string, now time.Time) error {
@@ -236,7 +269,7 @@ func appendAbort(name string, open batchInfo, offset int64, leaderEpoch int32, n
 }
 
 func appendFile(name string, b []byte) error {
-	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}

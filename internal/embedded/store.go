@@ -29,6 +29,7 @@ import (
 type StoreOptions struct {
 	Dir      string        // indices and templates; created if missing; one process at a time
 	Listen   string        // host:port; empty: a free port of 127.0.0.1
+	Hosts    []string      // names under which it may be asked, besides localhost and the addresses it listens on
 	Keep     time.Duration // an index that nothing was written to for so long is removed; 0: 7 days
 	MaxBytes int64         // on disk; above it indices are removed, the one written to longest ago first, never the last one; 0: 2 GiB
 	Page     http.Handler  // what browsers get at / and everybody at /_page; nil: nothing
@@ -213,11 +214,16 @@ func noHandler(_ http.ResponseWriter, r *http.Request) error {
 	return e
 }
 
-// guard adds what every answer has, and refuses what a page of another site sends.
+// guard adds what every answer has, and refuses what a page of another site sends, also of
+// one whose name was made to point here meanwhile: its requests name that host.
 func (s *Store) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(productHeader, product)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !s.isHost(r) {
+			answerError(w, errf(http.StatusForbidden, "security_exception", "host [%s] is not this store; sluice up --host NAME makes it one", r.Host))
+			return
+		}
 		if origin := r.Header.Get("Origin"); origin != "" {
 			if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
 				answerError(w, errf(http.StatusForbidden, "security_exception", "origin [%s] is not this store", origin))
@@ -226,6 +232,25 @@ func (s *Store) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// isHost reports whether r was sent to a name or address of this store. The port does not
+// matter: no foreign page can choose it alone.
+func (s *Store) isHost(r *http.Request) bool {
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+	is := func(other string) bool { return other != "" && strings.EqualFold(name, other) }
+	if ip := net.ParseIP(name); ip != nil {
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if ip.IsLoopback() || local != nil && local.IP.Equal(ip) {
+			return true
+		}
+	}
+	listen, _, _ := net.SplitHostPort(s.o.Listen)
+	return is("localhost") || is(listen) || slices.ContainsFunc(s.o.Hosts, is)
 }
 
 func (s *Store) root(w http.ResponseWriter, r *http.Request) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -641,6 +642,50 @@ func TestStoreRefusesOtherOrigins(t *testing.T) {
 	f("https://evil.example", 403)
 	f("null", 403)
 	f(s.URL(), 200)
+}
+
+// DNS rebinding: the browser of somebody who visits a page of evil.example is made to take
+// this store for evil.example, so the origin is the host. Only the name is wrong.
+func TestStoreRefusesOtherHosts(t *testing.T) {
+	s := startTestStore(t, StoreOptions{Hosts: []string{"Logs.lan"}, Page: http.NotFoundHandler()})
+	if _, a := bulk(t, s, "{\"create\":{\"_index\":\"a\"}}\n{}\n"); a.Errors {
+		t.Fatal(a)
+	}
+	_, port, err := net.SplitHostPort(s.ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(host string, want bool) {
+		t.Helper()
+		for _, path := range []string{"GET /", "GET /_page", "GET /a/_search", "GET /_cat/indices?format=json", "DELETE /none"} {
+			method, path, _ := strings.Cut(path, " ")
+			req, err := http.NewRequest(method, s.URL()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = host
+			req.Header.Set("Origin", "http://"+host)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.StatusCode != http.StatusForbidden; got != want {
+				t.Errorf("%s of host %s: %s, served should be %v", path, host, resp.Status, want)
+			}
+		}
+	}
+	f("localhost", true)
+	f("LOCALHOST:"+port, true)
+	f("127.0.0.1:"+port, true)
+	f("[::1]:"+port, true)
+	f("logs.lan", true)
+	f("logs.lan.:80", true)
+	f("evil.example:"+port, false)
+	f("evil.example", false)
+	f("localhost.evil.example:"+port, false)
+	f("127.0.0.1.evil.example", false)
+	f("192.0.2.1:"+port, false)
 }
 
 func TestStoreTrim(t *testing.T) {

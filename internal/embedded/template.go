@@ -42,7 +42,7 @@ func (t *templates) load(path string) error {
 
 // store replaces the file by one that is whole and on disk.
 func (t *templates) store() error {
-	f, err := os.Create(t.path + ".tmp")
+	f, err := os.OpenFile(t.path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
