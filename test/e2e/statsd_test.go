@@ -46,8 +46,8 @@ func (s *site) addUp(t *testing.T, lines int) {
 		counters = totals.Counters
 		return sum("indexer", "indexed_events") >= want && settled() == sum("indexer", "read_events") && relayed() == sum("aggregator", "in_events"), counters
 	})
-	f("shipper made", sum("shipper", "events_made"), want)
-	f("shipper acknowledged", sum("shipper", "events_acknowledged"), want)
+	f("shipper made", sum("shipper", "made_events"), want)
+	f("shipper acknowledged", sum("shipper", "acknowledged_events"), want)
 	f("aggregator out + dead + returned", relayed(), max(want, sum("aggregator", "in_events")))
 	f("indexer indexed + duplicate + dead + returned", settled(), max(want, sum("indexer", "read_events")))
 	f("indexer indexed", sum("indexer", "indexed_events"), want)
