@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,8 +23,6 @@ import (
 
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	index "github.com/blevesearch/bleve_index_api"
-
-	"github.com/sluicelog/sluice/internal/logonce"
 )
 
 // StoreOptions say where the store lives and how much it keeps.
@@ -75,17 +75,38 @@ const (
 )
 
 func init() {
-	// The registry of callbacks is global to scorch; so is the logger that is told. A disk
-	// that fails is told once, not at each of the tries that follow.
-	var mu sync.Mutex
-	var failing logonce.States[string]
+	// The registry of callbacks is global to scorch; so is the logger.
+	var asyncFailures failures
 	scorch.RegistryAsyncErrorCallbacks[asyncErrors] = func(err error, path string) {
-		mu.Lock()
-		defer mu.Unlock()
-		if failing.Failed(path, err.Error()) {
+		if asyncFailures.isNew(path, err, time.Now()) {
 			slog.Error("store: index", "path", path, "error", err)
 		}
 	}
+}
+
+// failures are those of tasks of scorch, which tries again many times a second, alternates
+// between tasks, and names another segment each time.
+type failures struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+var segmentName = regexp.MustCompile(`[0-9a-f]+\.zap`)
+
+const failureQuiet = time.Minute // a failure that did not recur for so long is news
+
+// isNew reports whether the same failure of the index at path was not seen for a while.
+func (f *failures) isNew(path string, err error, now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.last, func(_ string, at time.Time) bool { return now.Sub(at) > failureQuiet })
+	key := path + " " + segmentName.ReplaceAllString(err.Error(), "")
+	_, known := f.last[key]
+	if f.last == nil {
+		f.last = map[string]time.Time{}
+	}
+	f.last[key] = now
+	return !known
 }
 
 // StartStore opens the indices in o.Dir and listens.

@@ -790,3 +790,28 @@ func TestStoreAckedSurvivesKill(t *testing.T) {
 		}
 	}
 }
+
+// A disk that is full is logged once for each task that fails, not 25,000 times in minutes.
+func TestStoreLogsFailureOnce(t *testing.T) {
+	var f failures
+	now := time.Now()
+	logged := func(task string, segment int) bool {
+		now = now.Add(time.Millisecond)
+		return f.isNew("i", fmt.Errorf("source: %s: write i/%012x.zap: no space left on device", task, segment), now)
+	}
+	n := 0
+	for i := range 1000 {
+		for _, task := range []string{"merger", "persister"} {
+			if logged(task, i) {
+				n++
+			}
+		}
+	}
+	if n != 2 {
+		t.Errorf("2000 failures of 2 tasks were logged %d times, want 2", n)
+	}
+	now = now.Add(2 * failureQuiet)
+	if !logged("merger", 1) || len(f.last) != 1 {
+		t.Errorf("a failure after quiet was not logged, or old ones are kept: %v", f.last)
+	}
+}
