@@ -410,6 +410,9 @@ func TestNothingIsLost(t *testing.T) {
 	f("hangs past the timeout", first(estest.Answer{Hang: true}, 3), nil, nil)
 	f("indexes and closes without an answer", first(estest.Answer{Cut: true}, 3), nil, nil)
 	f("indexes and closes in the middle of the answer", first(estest.Answer{Half: true}, 3), nil, nil)
+	f("indexes and answers for fewer documents than were sent, without an error", first(estest.Answer{Only: 3}, 4), nil, nil)
+	f("answers without an error and without items", first(estest.Answer{Body: `{"errors":false,"items":[]}`}, 4), nil, nil)
+	f("a page of a proxy with status 200", first(estest.Answer{Body: `<html>"errors":false`}, 4), nil, nil)
 	f("500 for ever for one document", nil, func(d *estest.Doc) estest.Item {
 		if number(d) == 42 {
 			return estest.Item{Status: 500, Type: "null_pointer_exception"}

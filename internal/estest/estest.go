@@ -46,6 +46,8 @@ type Answer struct {
 	Hang   bool          // no answer until the client goes or the server closes
 	Cut    bool          // indexed, then the connection is closed without an answer
 	Half   bool          // indexed, then the connection is closed in the middle of the answer
+	Only   int           // not 0: only so many of the documents are indexed and answered for, as if these were all
+	Body   string        // not empty: indexed, and answered so, whatever came of it
 }
 
 // Server is safe for concurrent use.
@@ -204,7 +206,13 @@ func (s *Server) bulk(w http.ResponseWriter, r *http.Request) {
 		fail(w, a.Status, a.Type, "as the test says")
 		return
 	}
+	if a.Only > 0 {
+		req.Docs = req.Docs[:min(a.Only, len(req.Docs))]
+	}
 	answer := s.index(req)
+	if a.Body != "" {
+		answer = []byte(a.Body)
+	}
 	switch {
 	case a.Cut:
 		panic(http.ErrAbortHandler)

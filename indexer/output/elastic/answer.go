@@ -1,13 +1,10 @@
 package elastic
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/sluicelog/sluice/indexer/bulk"
 	"github.com/sluicelog/sluice/internal/jsontext"
@@ -31,39 +28,25 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("answered %d %s: %s", r.Status, r.Kind, r.Reason)
 }
 
-// readRefusal reads Elasticsearch's error of a request, or the start of what a proxy
-// has to say.
+// readRefusal reads Elasticsearch's error of a request, {"error":{"type":...},"status":...}
+// of any size, or the start of what a proxy has to say.
 func readRefusal(status int, r io.Reader) *Refusal {
-	text, _ := io.ReadAll(io.LimitReader(r, 16<<10))
+	start, _ := io.ReadAll(io.LimitReader(r, 4<<10))
+	in := scanners.Get().(*scanner)
+	defer scanners.Put(in)
+	in.reset(io.MultiReader(bytes.NewReader(start), io.LimitReader(r, 1<<20)))
+	defer in.reset(nil)
 	why := &Refusal{Status: status}
-	var o jsontext.Object
-	if o.Read(text) {
-		readError(&o, why)
-	}
-	if why.Kind == "" {
-		why.Reason = string(start(bytes.Join(bytes.Fields(text), []byte(" "))))
+	in.object(func(key []byte) error { // what is no JSON has no error type
+		if string(key) == "error" {
+			return in.cause(why, 0)
+		}
+		return in.skip()
+	})
+	if why.Kind == "" && why.Reason == "" {
+		why.Reason = cutText(bytes.Join(bytes.Fields(start), []byte(" ")), 256)
 	}
 	return why
-}
-
-// start is enough of a text to see what it is.
-func start(text []byte) []byte { return text[:jsontext.CutRunes(text, 256)] }
-
-// readError reads the member error of the object read last into why:
-// {"type":...,"reason":...,"caused_by":{...}}.
-func readError(o *jsontext.Object, why *Refusal) {
-	m, ok := o.Member("error")
-	if !ok || !o.Read(m.Value) {
-		return
-	}
-	why.Kind, why.Reason = text(o, "type"), text(o, "reason")
-	if m, ok := o.Member("caused_by"); ok && o.Read(m.Value) {
-		why.Reason += ": " + text(o, "reason")
-	}
-	if len(why.Reason) > maxReason {
-		why.Reason = why.Reason[:jsontext.CutRunes([]byte(why.Reason), maxReason)]
-		why.Reason = strings.Clone(why.Reason)
-	}
 }
 
 func text(o *jsontext.Object, key string) string {
@@ -73,123 +56,173 @@ func text(o *jsontext.Object, key string) string {
 	return ""
 }
 
-// maxReason bounds what is kept of an error's text: every item of a bulk may have one.
-const maxReason = 1024
+// What is kept of an error's type and text at most: every item of a bulk may have one.
+const (
+	maxKind   = 128
+	maxReason = 1024
+)
 
-// maxItem bounds what is read of one item of an answer.
-const maxItem = 64 << 10
-
-// readItems reads {"errors":...,"items":[{"create":{"status":201}},...]}, one item at a
-// time. The verdict of every item is set, and judge is called for those not stored.
-func readItems(r io.Reader, items []bulk.Item, judge func(i int, v bulk.Verdict, why *Refusal)) error {
-	in := bufio.NewReaderSize(r, 16<<10)
-	head, err := in.Peek(64)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+// cutText is a text of so many bytes at most, cut in no rune.
+func cutText(text []byte, most int) string {
+	if len(text) > most {
+		text = text[:jsontext.CutRunes(text, most)]
 	}
-	if bytes.Contains(head, []byte(`"errors":false`)) {
-		for i := range items {
-			items[i].Verdict = bulk.Stored
-		}
-		io.Copy(io.Discard, in) // so that the connection can be used again
-		return nil
-	}
-	head = bytes.Clone(head)
-	if err := skipTo(in, `"items":[`); errors.Is(err, io.EOF) {
-		return fmt.Errorf(`no "items":[ in an answer that starts with %q: the server is not Elasticsearch or one that does as it does, check the hosts of the output`, head)
-	} else if err != nil {
-		return err
-	}
-	var o jsontext.Object
-	var one []byte
-	for i := 0; ; i++ {
-		c, err := in.ReadByte()
-		for err == nil && (c == ',' || c == ' ' || c == '\n') {
-			c, err = in.ReadByte()
-		}
-		switch {
-		case err != nil:
-			return fmt.Errorf("after %d of %d items: %w", i, len(items), noEOF(err))
-		case c == ']' && i == len(items):
-			_, err := io.Copy(io.Discard, in)
-			return err
-		case c != '{' || i == len(items):
-			return fmt.Errorf("after %d of %d items: unexpected %q", i, len(items), c)
-		}
-		if one, err = readObject(in, one[:0]); err != nil {
-			return fmt.Errorf("in item %d of %d: %w", i, len(items), noEOF(err))
-		}
-		status, why := readItem(&o, one)
-		v := itemVerdict(status, why.Kind)
-		if items[i].Verdict = bulk.Stored; v != bulk.Stored {
-			why.Status = status
-			judge(i, v, &why)
-		}
-	}
+	return string(text)
 }
 
-func noEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// errNotBulk: what was answered is not an answer to _bulk.
+var errNotBulk = errors.New("the server is not Elasticsearch or one that does as it does, check the hosts of the output")
+
+// readItems reads {"errors":...,"items":[{"create":{"status":201}},...]} to its end. With
+// a nil error there was one item for each document, in their order: the verdict of each
+// is set, and judge was called for those not stored. With an error nothing is known of
+// any document, whatever was set and judged before.
+func readItems(r io.Reader, b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict, why *Refusal)) error {
+	in := scanners.Get().(*scanner)
+	defer scanners.Put(in)
+	in.reset(r)
+	defer in.reset(nil)
+	if in.skipSpace(); in.peek() != '{' {
+		return in.wrong("no object", errNotBulk)
+	}
+	found := false
+	err := in.object(func(key []byte) error {
+		if string(key) != "items" {
+			return in.skip()
+		}
+		if found {
+			return errors.New("items are there twice")
+		}
+		found = true
+		return in.items(b, lo, hi, judge)
+	})
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		return in.wrong("no items", errNotBulk)
+	case in.skipSpace() != nil:
+		return fmt.Errorf("after its end: unexpected %q", in.peek())
+	}
+	return in.failed()
+}
+
+// plainItem is an item as Elasticsearch writes it when all is well and it was asked for
+// no more.
+const plainItem = `{"create":{"status":201}}`
+
+func (in *scanner) items(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict, why *Refusal)) error {
+	i := lo
+	err := in.array(func() error {
+		for ; i < hi-1 && in.take(plainItem+","); i++ { // nearly all are so
+			b.Items[i].Verdict = bulk.Stored
+		}
+		if i == hi {
+			return fmt.Errorf("there are more items than the %d documents of the request", hi-lo)
+		}
+		it := &b.Items[i]
+		if it.Verdict = bulk.Stored; !in.take(plainItem) {
+			a, err := in.item()
+			if err != nil {
+				return fmt.Errorf("item %d of %d: %w", i-lo, hi-lo, err)
+			}
+			if a.id != nil && !bytes.Equal(a.id, documentID(b.Lines(i, i+1))) {
+				return fmt.Errorf("item %d of %d is of the document %q, which is not what was sent at its place", i-lo, hi-lo, a.id)
+			}
+			if v := itemVerdict(a.why.Status, a.why.Kind); v != bulk.Stored {
+				judge(i, v, &a.why)
+			}
+		}
+		i++
+		return nil
+	})
+	if err == nil && i < hi {
+		err = fmt.Errorf("there are %d items for the %d documents of the request", i-lo, hi-lo)
 	}
 	return err
 }
 
-func readItem(o *jsontext.Object, object []byte) (status int, why Refusal) {
-	if !o.Read(object) || len(o.Members) == 0 || !o.Read(o.Members[0].Value) {
-		return 0, Refusal{Kind: "unreadable", Reason: string(start(object))}
-	}
-	if m, ok := o.Member("status"); ok {
-		status, _ = strconv.Atoi(string(m.Value))
-	}
-	readError(o, &why)
-	return status, why
+// itemAnswer is what was answered to one document.
+type itemAnswer struct {
+	id  []byte // nil: it was not said
+	why Refusal
 }
 
-// skipTo reads up to and with a text; io.EOF: there is no such text.
-func skipTo(in *bufio.Reader, what string) error {
-	for n := 0; n < len(what); {
-		c, err := in.ReadByte()
-		if err != nil {
+// item reads {"create":{"_id":...,"status":...,"error":...}}.
+func (in *scanner) item() (a itemAnswer, err error) {
+	actions := 0
+	err = in.object(func([]byte) error {
+		actions++
+		return in.object(func(key []byte) (err error) {
+			switch string(key) {
+			case "status":
+				a.why.Status, err = in.number()
+			case "_id":
+				var id []byte
+				id, err = in.text(maxID)
+				a.id = bytes.Clone(id)
+			case "error":
+				err = in.cause(&a.why, 0)
+			default:
+				err = in.skip()
+			}
 			return err
-		}
-		switch {
-		case c == what[n]:
-			n++
-		case c == what[0]:
-			n = 1
-		default:
-			n = 0
-		}
+		})
+	})
+	switch {
+	case err == nil && actions != 1:
+		err = fmt.Errorf("it has %d actions, want 1", actions)
+	case err == nil && a.why.Status != 200 && a.why.Status != 201 && (a.why.Status < 400 || a.why.Status > 599):
+		err = fmt.Errorf("its status is %d: %w", a.why.Status, errNotBulk)
+	case err == nil && a.why.Status < 400 && a.why.Kind+a.why.Reason != "":
+		err = fmt.Errorf("its status is %d, and it has an error: %s %s", a.why.Status, a.why.Kind, a.why.Reason)
 	}
-	return nil
+	return a, err
 }
 
-// readObject reads an object whose brace was read, of which no more than maxItem is
-// kept.
-func readObject(in *bufio.Reader, dst []byte) ([]byte, error) {
-	dst = append(dst, '{')
-	quoted, escaped := false, false
-	for depth := 1; depth > 0; {
-		c, err := in.ReadByte()
-		if err != nil {
-			return dst, err
-		}
-		if len(dst) < maxItem {
-			dst = append(dst, c)
-		}
-		switch {
-		case escaped:
-			escaped = false
-		case quoted:
-			quoted, escaped = c != '"', c == '\\'
-		case c == '"':
-			quoted = true
-		case c == '{':
-			depth++
-		case c == '}':
-			depth--
-		}
+// maxID is what is compared of an id at most: Elasticsearch has none that is longer.
+const maxID = 512
+
+// cause reads {"type":...,"reason":...,"caused_by":{...}}, or a text, as old servers have.
+// Of the causes only the nearest is kept.
+func (in *scanner) cause(why *Refusal, depth int) error {
+	in.skipSpace()
+	if in.peek() == '"' {
+		reason, err := in.text(maxReason)
+		why.Reason = cutText(reason, maxReason)
+		return err
 	}
-	return dst, nil
+	if in.peek() != '{' || depth > 1 {
+		return in.skip()
+	}
+	var below Refusal
+	err := in.object(func(key []byte) error {
+		switch string(key) {
+		case "type":
+			kind, err := in.text(maxKind)
+			why.Kind = cutText(kind, maxKind)
+			return err
+		case "reason":
+			reason, err := in.text(maxReason)
+			why.Reason = cutText(reason, maxReason)
+			return err
+		case "caused_by":
+			return in.cause(&below, depth+1)
+		}
+		return in.skip()
+	})
+	if below.Reason != "" && depth == 0 {
+		why.Reason = cutText([]byte(why.Reason+": "+below.Reason), maxReason)
+	}
+	return err
+}
+
+// documentID is the id that a document was sent with.
+func documentID(lines []byte) []byte {
+	line, _, _ := bytes.Cut(lines, []byte("\n"))
+	var o jsontext.Object
+	if !o.Read(line) || len(o.Members) != 1 || !o.Read(o.Members[0].Value) {
+		return nil
+	}
+	return []byte(text(&o, "_id"))
 }

@@ -270,6 +270,9 @@ func (o *Output) settle(p *pass) {
 			}
 			it.Verdict = bulk.Stored
 		default:
+			if it.Verdict == bulk.Few {
+				it.Tries++
+			}
 			if it.Partition.Lost() { // it is another's to send
 				it.Partition.Return(1)
 				returned++

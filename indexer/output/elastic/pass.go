@@ -26,10 +26,12 @@ func (p *pass) send(lo, hi int) {
 		p.mark(lo, hi, bulk.Again)
 		return
 	}
+	before := *p
 	why := p.o.post(p.b, lo, hi, p.judge)
 	if why == nil {
 		return
 	}
+	*p = before // of an answer that ends too early nothing counts
 	v := bulk.Again
 	if why.Status != 0 {
 		v = requestVerdict(why.Status, why.Kind)
@@ -63,10 +65,8 @@ func (p *pass) mark(lo, hi int, v bulk.Verdict) {
 // judge takes the verdict on an item that was not stored now.
 func (p *pass) judge(i int, v bulk.Verdict, why *Refusal) {
 	it := &p.b.Items[i]
-	if v == bulk.Few {
-		if it.Tries++; it.Tries >= fewTries {
-			v = bulk.Dead
-		}
+	if v == bulk.Few && it.Tries+1 >= fewTries {
+		v = bulk.Dead
 	}
 	it.Verdict = v
 	switch v {

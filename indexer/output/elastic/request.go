@@ -41,7 +41,7 @@ func (o *Output) post(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict
 	} else {
 		status = res.StatusCode
 		if status == http.StatusOK {
-			err = readItems(res.Body, b.Items[lo:hi], func(i int, v bulk.Verdict, w *Refusal) { judge(lo+i, v, w) })
+			err = readItems(res.Body, b, lo, hi, judge)
 			if err != nil {
 				why = &Refusal{Reason: "read the answer to _bulk: " + err.Error()}
 			}
