@@ -50,18 +50,18 @@ page: ## the search page in headless Chromium (Debian: chromium)
 	cd test/outside && $(GO) test -count=1 -run '^TestPage' ./...
 
 loadtest: build ## measure every stage and break it in all ways, on real servers
-	./bin/loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/loadtest/run
-	./bin/loadtest break --quick --report bin/loadtest/break
+	./bin/loadtest run --quick --lines 150000 --elastic-lines 50000 --rate 2000 --for 10s --report bin/reports/run
+	./bin/loadtest break --quick --report bin/reports/break
 
 loadtest-ci: build ## what of it every change must pass
-	./bin/loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/loadtest/run
-	./bin/loadtest break --ci --report bin/loadtest/break
+	./bin/loadtest run --quick --lines 50000 --elastic-lines 30000 --rate 1500 --for 10s --report bin/reports/run
+	./bin/loadtest break --ci --report bin/reports/break
 
 curves: build ## measure how cost grows with partitions, files, size of lines and of bulks
-	./bin/loadtest curves --quick --report bin/loadtest/curves
+	./bin/loadtest curves --quick --report bin/reports/curves
 
 peers: build ## measure beside rsyslog, the OpenTelemetry collector and MirrorMaker 2
-	./bin/loadtest peers --quick --report bin/loadtest/peers
+	./bin/loadtest peers --quick --report bin/reports/peers
 
 soak: ## 5 million records through every fault of Kafka, in process and real; half an hour
 	$(GO) test -count=1 -timeout 1h -v -run '^TestSoak$$' ./internal/kafka -records 5000000
