@@ -65,6 +65,12 @@ func TestRealElasticsearch(t *testing.T) {
 		`{"msg":"types","a":[1,"x",null,true,{"b":1.0}],"n":1e400,"big":123456789012345678901234567890}`,
 		`{"msg":"lone surrogate \ud83d","k":"\ud83d"}`,
 		`{"level":"info","msg":""}`,
+		`{"msg":"doubled by an escape","a":1,"\u0061":2}`,
+		`{"msg":"NUL in a value","a":"\u0000","o":{"b":["\u0000x"]}}`,
+		`{"msg":"longest path","` + strings.Repeat("k", jsontext.MaxPath-1) + `":"` + strings.Repeat("海", 2048) + `"}`,
+		`{"msg":"path too long","` + strings.Repeat("k", 20_000) + `":{"` + strings.Repeat("k", 13_000) + `":1}}`,
+		`{"msg":"number too long","n":1` + strings.Repeat("0", 2000) + `}`,
+		`{"msg":"longest number","n":` + strings.Repeat("9", jsontext.MaxNumber) + `,"f":0.` + strings.Repeat("9", jsontext.MaxNumber-2) + `}`,
 	} {
 		codecs["ecs"] = append(codecs["ecs"], kafka.Record{Value: samples.Event(app), Offset: int64(1000 + i), Time: time.Now()})
 		records = append(records, kafka.Record{})

@@ -28,13 +28,14 @@ func (e *Encoder) readECS(r *kafka.Record, ev *event) {
 		}
 	}
 	value := e.readable(r.Value)
-	e.object.Unique = true
+	e.object.Storable = true
 	ok := e.object.Read(value)
-	e.object.Unique = false
+	e.object.Storable = false
 	if !ok {
 		e.malformed(r, ev, "the event is no JSON object", tagNoJSON)
 		return
 	}
+	jsontext.OneLine(value)
 	e.extra = e.extra[:0]
 	ev.at, ev.absent = r.Time, true
 	kept := e.object.Members[:0]
@@ -89,22 +90,17 @@ func (e *Encoder) metadataID(object []byte) []byte {
 	return nil
 }
 
-// readable is the value as it may be in a line of a bulk body: UTF-8, and without
-// the line ends that may be between the members of a JSON object.
+// readable is the value as UTF-8, and a copy of it if there are line ends, which are
+// written over once it is read: they have no place in a line of a bulk body.
 func (e *Encoder) readable(value []byte) []byte {
 	legal := utf8.Valid(value)
-	if legal && bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0 {
-		return value
-	}
-	if legal {
-		e.clean = append(e.clean[:0], value...)
-	} else {
+	switch {
+	case !legal:
 		e.clean = append(e.clean[:0], bytes.ToValidUTF8(value, []byte("\uFFFD"))...)
-	}
-	for i, c := range e.clean {
-		if c == '\n' || c == '\r' {
-			e.clean[i] = ' '
-		}
+	case bytes.IndexByte(value, '\n') < 0 && bytes.IndexByte(value, '\r') < 0:
+		return value
+	default:
+		e.clean = append(e.clean[:0], value...)
 	}
 	return e.clean
 }
@@ -131,7 +127,7 @@ func (e *Encoder) readJSON(r *kafka.Record, ev *event) {
 		return
 	}
 	if found.Message == nil || e.original {
-		e.line = jsontext.Append(e.line[:0], value)
+		e.line = jsontext.Append(e.line[:0], r.Value)
 		if ev.original = e.line; found.Message == nil {
 			found.Message = e.line
 		}

@@ -23,18 +23,12 @@ func (jsonObject) Read(p *Parser) bool {
 		return false
 	}
 	p.text = jsontext.Unescape(p.text[:0], p.message[p.start:])
-	if bytes.IndexByte(p.text, '\n') >= 0 || bytes.IndexByte(p.text, '\r') >= 0 {
-		for i, c := range p.text { // white space between members, or no JSON: strings hold none
-			if c == '\n' || c == '\r' {
-				p.text[i] = ' '
-			}
-		}
-	}
 	return p.members(p.text)
 }
 
-// Object reads a text that is one JSON object, neither escaped nor with line ends, read
-// at a time. False: it is none. Message is nil where no member is the message.
+// Object reads a text that is one JSON object and not escaped, read at a time; line ends
+// in it become spaces, in place. False: it is none, and was not written to. Message is nil
+// where no member is the message.
 func (p *Parser) Object(text []byte, read time.Time) (*Found, bool) {
 	p.begin(nil, read, Options{})
 	if !p.members(text) {
@@ -46,9 +40,10 @@ func (p *Parser) Object(text []byte, read time.Time) (*Found, bool) {
 
 // members lifts the members of an object that have a role and puts all others in App.
 func (p *Parser) members(text []byte) bool {
-	if !p.object.Read(text) || bytes.Contains(text, []byte(`\u0000`)) {
-		return false // Elasticsearch refuses NUL in the keys of a flattened field
+	if !p.object.Read(text) {
+		return false
 	}
+	jsontext.OneLine(text)
 	p.app = p.app[:0]
 	taken := p.present
 	for _, m := range p.object.Members {

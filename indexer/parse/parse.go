@@ -51,7 +51,7 @@ type Parser struct {
 
 // New makes a parser. Times without a zone are in this one.
 func New(zone *time.Location) *Parser {
-	return &Parser{zone: zone, object: jsontext.Object{Unique: true}}
+	return &Parser{zone: zone, object: jsontext.Object{Storable: true}}
 }
 
 // Options are what is known of a message before it is read.

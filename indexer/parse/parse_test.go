@@ -2,6 +2,7 @@ package parse
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,9 +157,11 @@ func TestParseStructured(t *testing.T) {
 	f(`{"time":"2036-11-21T08:57:47Z","msg":"future"}`, "json", "", "", "", "", "future", `"time":"2036-11-21T08:57:47Z"`)
 	f(`{"msg":"one","message":"two","level":"info","severity":"x"}`, "json", "", "info", "", "", "one", `"message":"two","severity":"x"`)
 	f(`{"msg":"\ud83d\ude00 é 上海"}`, "json", "", "", "", "", `\ud83d\ude00 é 上海`, "")
+	f(`{"msg":"C:\\u0000dir","a":"\u0000"}`, "json", "", "", "", "", `C:\\u0000dir`, `"a":"\u0000"`)
 	// stays text: not legal, doubled keys, too deep, NUL
 	for _, line := range []string{`{"a":1,}`, `{"a":01}`, `{"a":"\x"}`, "{\"a\":\"\t\"}", `{"a":1} x`, `{"a":1,"a":2}`, `{"o":{"b":1,"c":2,"b":3}}`, `{"a":NaN}`, `{a:1}`,
-		`{"a":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}`, `{"a\u0000b":1}`, `{"a":1`, `{`} {
+		`{"a":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}`, `{"a\u0000b":1}`, `{"a":1`, `{`,
+		`{"a":1,"\u0061":2}`, `{"` + strings.Repeat("k", jsontext.MaxPath) + `":1}`, `{"n":1` + strings.Repeat("0", jsontext.MaxNumber) + `}`, "{\"a\":\"b\nc\"}"} {
 		f(line, "none", "", "", "", "", "", "")
 	}
 	f(`time=2026-11-21T08:57:47.5Z level=warn msg="hi \"x\"\n" logger=a.B traceId=t1 n=1 empty= path=/a/b`, "logfmt", "08:57:47.5", "warn", "a.B", "t1", `hi \"x\"\n`, `"n":"1","empty":"","path":"/a/b"`)

@@ -74,6 +74,12 @@ func Scan(b []byte) (end, lastEscape int) {
 // -1 if there is none or the inside is not legal: it has a control character or an
 // unknown escape. It does not ask whether the inside is UTF-8.
 func End(b []byte, from int) int {
+	end, _ := stringEnd(b, from)
+	return end
+}
+
+// stringEnd is End, and whether there is an escape before it.
+func stringEnd(b []byte, from int) (end int, escaped bool) {
 	for i := from; ; {
 		for i+8 <= len(b) {
 			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
@@ -86,17 +92,18 @@ func End(b []byte, from int) int {
 			i++
 		}
 		if i >= len(b) || b[i] < 0x20 {
-			return -1
+			return -1, escaped
 		}
 		if b[i] == '"' {
-			return i
+			return i, escaped
 		}
 		n := 2
 		if i+1 >= len(b) || !short[b[i+1]] {
 			if n = EscapeLen(b[i:]); n == 0 {
-				return -1
+				return -1, escaped
 			}
 		}
+		escaped = true
 		i += n
 	}
 }

@@ -6,11 +6,15 @@ import (
 	"math/bits"
 )
 
-// Limits of an object: what is deeper, or has more members in one object while keys are
-// to be unique, is not read. (Elasticsearch refuses a flattened field deeper than 20.)
+// Limits of an object. What is deeper is not read; what is above another limit is not
+// read as Storable. Elasticsearch refuses a flattened field deeper than 20, one of which a
+// path of keys and a value (of 2,048 characters at most, a longer one is left out) are
+// more than 32,766 bytes together, and numbers of more than 1,000 digits.
 const (
 	MaxDepth   = 16
-	MaxMembers = 512
+	MaxMembers = 512    // of one object
+	MaxPath    = 26_000 // bytes of the keys on the way to a value, each with a dot
+	MaxNumber  = 1000   // bytes
 )
 
 // Member of an object: the key's inside (still escaped) and the value as written.
@@ -27,16 +31,31 @@ func (m Member) Text() string {
 // Object reads objects of strict JSON (RFC 8259), in one pass and without copying. The
 // zero Object is ready for use, by one goroutine; it keeps the memory of its lists.
 type Object struct {
-	Unique  bool     // refuse an object that has a key twice, at any depth
-	Members []Member // of the object read last, in its order; they point into its bytes
+	// Storable refuses what Elasticsearch would refuse in a document: an object that has a
+	// key twice, at any depth and however it is written, a key with a NUL in it, and what
+	// is above a limit.
+	Storable bool
+	Members  []Member // of the object read last, in its order; they point into its bytes
 
-	keys []seenKey // of the objects around what is being read, when Unique
+	// When Storable:
+	keys  []seenKey // of the objects around what is being read
+	plain []byte    // keys that are written with escapes, without them
+	path  int       // bytes of the keys around what is being read
 }
 
 // seenKey is a key of an object, with a hash of it.
 type seenKey struct {
 	hash     uint64
 	from, to int
+	plain    bool // it is in plain, not in what is read
+}
+
+// text is a key without escapes.
+func (s *Object) text(b []byte, k seenKey) []byte {
+	if k.plain {
+		b = s.plain
+	}
+	return b[k.from:k.to]
 }
 
 // Member is the value of that key in the object read last, and whether there is one.
@@ -58,13 +77,15 @@ func (s *Object) Shed() {
 	if cap(s.keys) > 4*MaxMembers {
 		s.keys = nil
 	}
+	if cap(s.plain) > 4*MaxMembers {
+		s.plain = nil
+	}
 }
 
 // Read reads the members of the object that is all of b but white space. False: b is no
 // such object.
 func (s *Object) Read(b []byte) bool {
-	s.keys = s.keys[:0]
-	s.Members = s.Members[:0]
+	s.begin()
 	i := SkipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		return false
@@ -77,18 +98,21 @@ func (s *Object) Read(b []byte) bool {
 
 // ReadRest reads `,"a":1,"b":2}`: what follows the first members of an object.
 func (s *Object) ReadRest(b []byte) bool {
-	s.keys = s.keys[:0]
-	s.Members = s.Members[:0]
+	s.begin()
 	if len(b) == 1 && b[0] == '}' {
 		return true
 	}
 	return len(b) > 0 && b[0] == ',' && s.inside(b, 1, 0, true) == len(b)
 }
 
+func (s *Object) begin() {
+	s.keys, s.Members, s.plain, s.path = s.keys[:0], s.Members[:0], s.plain[:0], 0
+}
+
 // inside reads an object from after its brace (or a comma) and returns the index
 // after its closing brace, or -1.
 func (s *Object) inside(b []byte, i, depth int, keep bool) int {
-	base, seen := len(s.keys), uint64(0)
+	base, path, seen := len(s.keys), s.path, uint64(0)
 	i = SkipSpace(b, i)
 	if i < len(b) && b[i] == '}' {
 		return i + 1
@@ -97,20 +121,29 @@ func (s *Object) inside(b []byte, i, depth int, keep bool) int {
 		if i >= len(b) || b[i] != '"' {
 			return -1
 		}
-		key := seenKey{from: i + 1, to: End(b, i+1)}
-		if key.to < 0 {
+		from := i + 1
+		end, escaped := stringEnd(b, from)
+		if end < 0 {
 			return -1
 		}
-		if s.Unique {
-			if n == MaxMembers {
+		if s.Storable {
+			if s.path = path + end - from + 1; n == MaxMembers || s.path > MaxPath {
 				return -1
 			}
-			k := b[key.from:key.to]
+			key := seenKey{from: from, to: end}
+			if escaped {
+				at := len(s.plain)
+				s.plain = Unescape(s.plain, b[from:end])
+				if key = (seenKey{from: at, to: len(s.plain), plain: true}); bytes.IndexByte(s.plain[at:], 0) >= 0 {
+					return -1
+				}
+			}
+			k := s.text(b, key)
 			key.hash = hashKey(k)
 			bit := uint64(1) << (key.hash >> 58)
 			if seen&bit != 0 {
 				for _, o := range s.keys[base:] {
-					if o.hash == key.hash && bytes.Equal(b[o.from:o.to], k) {
+					if o.hash == key.hash && bytes.Equal(s.text(b, o), k) {
 						return -1
 					}
 				}
@@ -118,17 +151,17 @@ func (s *Object) inside(b []byte, i, depth int, keep bool) int {
 			seen |= bit
 			s.keys = append(s.keys, key)
 		}
-		i = SkipSpace(b, key.to+1)
+		i = SkipSpace(b, end+1)
 		if i >= len(b) || b[i] != ':' {
 			return -1
 		}
-		from := SkipSpace(b, i+1)
-		i = s.value(b, from, depth+1)
+		value := SkipSpace(b, i+1)
+		i = s.value(b, value, depth+1)
 		if i < 0 {
 			return -1
 		}
 		if keep {
-			s.Members = append(s.Members, Member{b[key.from:key.to], b[from:i]})
+			s.Members = append(s.Members, Member{b[from:end], b[value:i]})
 		}
 		i = SkipSpace(b, i)
 		if i >= len(b) {
@@ -136,7 +169,7 @@ func (s *Object) inside(b []byte, i, depth int, keep bool) int {
 		}
 		switch b[i] {
 		case '}':
-			s.keys = s.keys[:base]
+			s.keys, s.path = s.keys[:base], path
 			return i + 1
 		case ',':
 			i = SkipSpace(b, i+1)
@@ -188,7 +221,11 @@ func (s *Object) value(b []byte, i, depth int) int {
 	case 'n':
 		return literal(b, i, "null")
 	}
-	return numberEnd(b, i)
+	end := numberEnd(b, i)
+	if s.Storable && end-i > MaxNumber {
+		return -1
+	}
+	return end
 }
 
 func literal(b []byte, i int, word string) int {
@@ -240,6 +277,19 @@ func SkipSpace(b []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// OneLine makes one line of an object that was read: in place, line ends become spaces.
+// There are none in its strings.
+func OneLine(object []byte) {
+	if bytes.IndexByte(object, '\n') < 0 && bytes.IndexByte(object, '\r') < 0 {
+		return
+	}
+	for i, c := range object {
+		if c == '\n' || c == '\r' {
+			object[i] = ' '
+		}
+	}
 }
 
 // hashKey mixes the ends of a key and its length; who writes keys that are alike in all

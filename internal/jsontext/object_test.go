@@ -40,9 +40,9 @@ func depth(b []byte) (deepest int) {
 }
 
 func TestObject(t *testing.T) {
-	f := func(unique bool, text, want string) {
+	f := func(storable bool, text, want string) {
 		t.Helper()
-		o := Object{Unique: unique}
+		o := Object{Storable: storable}
 		got := "no"
 		if o.Read([]byte(text)) {
 			got = ""
@@ -58,7 +58,20 @@ func TestObject(t *testing.T) {
 	f(true, `{}`, ``)
 	f(true, `{"a":1,"a":2}`, `no`)
 	f(true, `{"o":{"b":1,"c":2,"b":3}}`, `no`)
-	f(false, `{"a":1,"a":2}`, `a=1 a=2 `)
+	f(true, `{"a":1,"\u0061":2}`, `no`)
+	f(true, `{"\u00e9":1,"é":2}`, `no`)
+	f(true, `{"a\/b":1,"o":{"a/b":2,"a\u002fc":3},"a\u002f":4}`, `a\/b=1 o={"a/b":2,"a\u002fc":3} a\u002f=4 `)
+	f(true, `{"o":{"\"":1,"\u0022":2}}`, `no`)
+	f(true, `{"a\u0000":1}`, `no`)
+	f(true, `{"a\\u0000":"\u0000"}`, `a\\u0000="\u0000" `)
+	f(false, `{"a":1,"a":2,"\u0061":3,"\u0000":4}`, `a=1 a=2 \u0061=3 \u0000=4 `)
+	half, digits := strings.Repeat("k", MaxPath/2), strings.Repeat("9", MaxNumber)
+	f(true, `{"`+half[2:]+`":{"`+half+`":1}}`, half[2:]+`={"`+half+`":1} `)
+	f(true, `{"`+half+`":{"`+half+`":1}}`, `no`)
+	f(true, `{"`+half+`":1,"`+half[1:]+`":[{"b":1},{"b":1}]}`, half+`=1 `+half[1:]+`=[{"b":1},{"b":1}] `)
+	f(true, `{"a":`+digits+`}`, `a=`+digits+` `)
+	f(true, `{"a":[`+digits+`9]}`, `no`)
+	f(false, `{"a":`+digits+`9}`, `a=`+digits+`9 `)
 	f(true, `{"a":01}`, `no`)
 	f(true, `{"a":"\x"}`, `no`)
 	f(true, `{"a":1} x`, `no`)
@@ -70,12 +83,12 @@ func TestObject(t *testing.T) {
 
 // What an object read last is let go of, and memory is bounded.
 func TestObjectSheds(t *testing.T) {
-	o := Object{Unique: true}
+	o := Object{Storable: true}
 	var b strings.Builder
 	for i := range 2 * MaxMembers {
 		b.WriteString([]string{"{", ","}[min(i, 1)] + `"k` + strings.Repeat("x", i) + `":1`)
 	}
-	o.Unique = false
+	o.Storable = false
 	if !o.Read([]byte(b.String() + "}")) {
 		t.Fatal("not read")
 	}
@@ -85,6 +98,13 @@ func TestObjectSheds(t *testing.T) {
 	}
 	if o.Shed(); cap(o.Members) > MaxMembers {
 		t.Errorf("%d members kept", cap(o.Members))
+	}
+	o.Storable = true
+	if !o.Read([]byte(`{"\u0061` + strings.Repeat("x", 5*MaxMembers) + `":1}`)) {
+		t.Fatal("not read")
+	}
+	if o.Shed(); cap(o.plain) > 4*MaxMembers {
+		t.Errorf("%d bytes of keys kept", cap(o.plain))
 	}
 	if !o.Read([]byte(`{"a":"x\n"}`)) || o.Members[0].Text() != "x\n" {
 		t.Errorf("members %v", o.Members)

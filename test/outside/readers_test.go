@@ -34,7 +34,7 @@ func BenchmarkJSONReaders(b *testing.B) {
 				}
 			})
 		}
-		s := jsontext.Object{Unique: true}
+		s := jsontext.Object{Storable: true}
 		run("jsontext", func() bool { return s.Read(text) })
 		var fp fastjson.Parser
 		var out []byte
