@@ -39,3 +39,28 @@ func TestLastLineOfAnEndedContainerIsSentAsPartial(t *testing.T) {
 		t.Errorf("%d records, want 3", len(s.order))
 	}
 }
+
+// A container that cannot start says why again and again, without a newline each time.
+func TestEachRunOfAContainerSaysItsLastLine(t *testing.T) {
+	s := newSite(t)
+	d := s.docker()
+	d.add(fakeContainer{ID: fakeID(1), Name: "web", State: "exited"}, true)
+	at := time.Now().Add(-time.Minute)
+	for i := range 7 {
+		shiptest.Append(t, d.log(fakeID(1)), dockerJSON("stderr", "fatal: no config", at.Add(time.Duration(i)*time.Second)))
+	}
+	s.start()
+	s.wait(7)
+	for _, e := range s.events {
+		if e.Message != "fatal: no config" || !slices.Equal(e.Log.Flags, []string{"partial"}) {
+			t.Errorf("%q %q", e.Message, e.Log.Flags)
+		}
+	}
+	s.positionsDone()
+	s.stop()
+	s.start()
+	s.settle()
+	if len(s.order) != 7 {
+		t.Errorf("%d records, want 7", len(s.order))
+	}
+}

@@ -22,6 +22,10 @@ type join[W any] struct {
 	set        Flags
 	more       bool   // pieces of this line were already sent, since it is longer than the limit
 	name       []byte // file name that stood before the line
+
+	last  time.Time // of the piece before the next
+	full  bool      // that piece is as long as dockerd's are
+	alike bool      // two pieces of message have one time
 }
 
 // part is the beginning of an unfinished line in one text.
@@ -30,8 +34,18 @@ type part[W any] struct {
 	offset int64
 }
 
-// goesOn reports whether what comes next belongs to a line that was begun.
-func (j *join[W]) goesOn() bool { return len(j.parts) > 0 || j.more }
+// fullPiece is the length in bytes of the text that dockerd takes for a line that does
+// not end.
+const fullPiece = 16 << 10
+
+// begun reports whether a line has begun and not ended.
+func (j *join[W]) begun() bool { return len(j.parts) > 0 || j.more }
+
+// goesOn reports whether a piece belongs to the line that was begun. The pieces of a line
+// have the time of its first; older daemons gave each its own, and there a piece goes on
+// if it is as long as a piece can be. Any other is the last of its pipe: what follows was
+// printed by the next run of the container.
+func (j *join[W]) goesOn(p *Piece) bool { return p.Time.Equal(j.last) || j.full && !j.alike }
 
 // joinLine adds the decoded line to an unfinished one; j is nil if its stream never had
 // one. What would grow over the limit is sent before it does, flagged split; a single
@@ -45,6 +59,10 @@ func (m *Maker[W]) joinLine(out Sink[W], l *Log[W], t *Text[W], j *join[W], raw 
 	inside, start, head := p.Inside, offset, p.At // start: of the raw line, where reading could begin again
 	end := offset + int64(len(raw))
 	t.used = start
+	if j.begun() && !j.goesOn(p) {
+		m.finish(out, l, j, Partial)
+		j.more = false
+	}
 	for len(inside) > m.Limit {
 		m.finish(out, l, j, Cut)
 		n := jsontext.Cut(inside, m.Limit)
@@ -60,6 +78,7 @@ func (m *Maker[W]) joinLine(out Sink[W], l *Log[W], t *Text[W], j *join[W], raw 
 		m.finish(out, l, j, Cut)
 	}
 	m.addPiece(l, t, j, inside, raw, offset, start, set)
+	j.last, j.full = p.Time, !p.Whole && p.textLen() == fullPiece
 	t.used = end
 	if p.Whole {
 		m.finish(out, l, j, 0)
@@ -69,7 +88,9 @@ func (m *Maker[W]) joinLine(out Sink[W], l *Log[W], t *Text[W], j *join[W], raw 
 func (m *Maker[W]) addPiece(l *Log[W], t *Text[W], j *join[W], inside, raw []byte, offset, start int64, set Flags) {
 	if len(j.parts) == 0 {
 		j.hash, j.at, j.offset, j.size, j.set = l.place(j.stream).Line(offset), m.piece.Time, offset, 0, 0
-		j.generation, j.message = t.Generation, j.message[:0]
+		j.generation, j.message, j.alike = t.Generation, j.message[:0], false
+	} else {
+		j.alike = j.alike || m.piece.Time.Equal(j.last)
 	}
 	if n := len(j.parts); n == 0 || j.parts[n-1].text != t {
 		j.parts = append(j.parts, part[W]{t, start})

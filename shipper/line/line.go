@@ -8,8 +8,11 @@
 package line
 
 import (
+	"bytes"
 	"time"
+	"unicode/utf8"
 
+	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
 )
 
@@ -52,6 +55,32 @@ type Piece struct {
 	Whole   bool // the line ends here
 	Cleaned bool // bytes that are not UTF-8 were replaced
 }
+
+// textLen is how many bytes the runtime was given for the piece: Inside without escapes,
+// and one byte for each that it replaced.
+func (p *Piece) textLen() int {
+	n := len(p.Inside)
+	for in := p.Inside; ; {
+		i := bytes.IndexByte(in, '\\')
+		if i < 0 {
+			return n
+		}
+		in = in[i:]
+		k := jsontext.EscapeLen(in)
+		if k == 0 { // cannot be: it is legal
+			return n
+		}
+		n -= k - 1
+		if k > 2 && string(in[2:k]) != replaced {
+			var text [utf8.UTFMax]byte
+			n += len(jsontext.Unescape(text[:0], in[:k])) - 1
+		}
+		in = in[k:]
+	}
+}
+
+// replaced are the digits of the escape that dockerd writes for a byte that is not UTF-8.
+const replaced = "fffd"
 
 // Streams of a container.
 const (

@@ -129,7 +129,7 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 		set = Cleaned
 	}
 	j := l.join(p.Stream)
-	if !p.Whole || len(p.Inside) > m.Limit || j != nil && j.goesOn() {
+	if !p.Whole || len(p.Inside) > m.Limit || j != nil && j.begun() {
 		m.joinLine(out, l, t, j, raw, offset, set)
 		return
 	}

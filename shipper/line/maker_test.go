@@ -20,6 +20,7 @@ type page struct {
 	tail   *schemas.Tail
 	events []shiptest.Event
 	safe   map[string]int64 // by window
+	stored []int64          // positions of the window w, after each event
 }
 
 func newPage(t *testing.T) *page {
@@ -46,6 +47,7 @@ func (p *page) Emit(e *Event[string]) {
 		}
 		p.safe[h.Window] = h.Next
 	}
+	p.stored = append(p.stored, p.safe["w"])
 }
 
 // feed makes events of text in reads of the given size.
