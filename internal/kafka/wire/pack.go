@@ -20,6 +20,9 @@ type Batch struct {
 	plain int // bytes of the records before compression
 	to    Identity
 	sent  bool // to is in b, and the sum is right
+
+	received      bool // b is of somebody else, as it travelled before
+	transactional bool // what a received one is to become
 }
 
 // Identity is the sender of a batch: a broker stores a sequence of a producer and epoch
@@ -36,9 +39,9 @@ func (b *Batch) Bytes() []byte { return b.b }
 // Size is how many bytes it travels as.
 func (b *Batch) Size() int { return len(b.b) }
 
-// Release gives up the batch and its memory.
+// Release gives up the batch, and its memory if that is its own.
 func (b *Batch) Release() {
-	if b.b != nil {
+	if b.b != nil && !b.received {
 		give(b.b)
 	}
 	*b = Batch{}
@@ -50,11 +53,15 @@ func (b *Batch) Address(to Identity) {
 	if b.sent && b.to == to {
 		return
 	}
+	b.to, b.sent = to, true
+	if b.received {
+		Readdress(b.b, to, b.transactional)
+		return
+	}
 	be.PutUint64(b.b[atProducer:], uint64(to.Producer))
 	be.PutUint16(b.b[atProdEpoch:], uint16(to.Epoch))
 	be.PutUint32(b.b[atSequence:], uint32(to.Sequence))
 	be.PutUint32(b.b[atCRC:], crc32.Checksum(b.b[atAttributes:], castagnoli))
-	b.to, b.sent = to, true
 }
 
 // Packer makes batches of records. It keeps the compressors of the codecs that it was
@@ -155,8 +162,16 @@ func appendXerial(dst, src []byte) []byte {
 }
 
 // Records hands each record of the batch to f, which may keep none of it; its offset is
-// its number. They are unpacked for that.
+// its number. They are unpacked for that: all at once of a batch of our own, and a block
+// at a time of one that was received, with a bound of what a single record may take.
 func (b *Batch) Records(f func(*Record)) error {
+	if b.received {
+		return EachRecord(b.b, receivedMost, func(r *Record) error {
+			r.Offset -= int64(be.Uint64(b.b))
+			f(r)
+			return nil
+		})
+	}
 	plain, err := b.unpacked()
 	if err != nil {
 		return fmt.Errorf("unpack a batch of our own: %w", err)
