@@ -244,6 +244,8 @@ type Bulk struct {
 	MaxConcurrency int      `yaml:"max_concurrency" min:"1"` // requests under way at most
 	RetryInitial   Duration `yaml:"retry_initial" min:"1ms"` // first pause before refused items are sent again
 	RetryMax       Duration `yaml:"retry_max" min:"1ms"`     // longest pause
+
+	DeadLetterTypes []string `yaml:"dead_letter_types"` // types of errors that no ruling knows and that are the document's fault: it goes to the dead-letter topic
 }
 
 // Template is what `sluice setup` installs on an output.

@@ -1,7 +1,6 @@
 package indexer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"github.com/sluicelog/sluice/indexer/bulk"
 	"github.com/sluicelog/sluice/indexer/output/elastic"
 	"github.com/sluicelog/sluice/internal/deadletter"
-	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/internal/kafka"
 )
 
@@ -58,26 +56,8 @@ func (d *deadLetters) Write(it *bulk.Item, why *elastic.Refusal, lines []byte) {
 	if l.Reason == "" {
 		l.Reason = "status " + strconv.Itoa(why.Status)
 	}
-	l.Target, l.ID = action(lines)
+	l.Target, l.ID = elastic.Target(lines)
 	d.writer.Write(l, &buried{d.figures, it.Partition, it.Record.Offset, l.Reason})
-}
-
-// action reads index and id from the action line of a document.
-func action(lines []byte) (index, id string) {
-	line, _, _ := bytes.Cut(lines, []byte("\n"))
-	var o jsontext.Object
-	if !o.Read(line) || len(o.Members) != 1 || !o.Read(o.Members[0].Value) {
-		return "", ""
-	}
-	for _, m := range o.Members {
-		switch string(m.Key) {
-		case "_index":
-			index = m.Text()
-		case "_id":
-			id = m.Text()
-		}
-	}
-	return index, id
 }
 
 // flush sends what is held back for a fuller batch.

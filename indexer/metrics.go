@@ -18,6 +18,7 @@ var (
 	returnedEvents  = metrics.NewCounter("indexer_returned_events", "events", "Events given back unfinished, with their partition: they are read again", "output")
 	inFlightEvents  = metrics.NewGauge("indexer_in_flight_events", "events", "Events taken and not finished", "output")
 	retriedEvents   = metrics.NewCounter("indexer_retried_events", "events", "Events sent once more", "output")
+	refusedEvents   = metrics.NewCounter("indexer_refused_events", "events", "Refusals of single events that are sent again, by the type of the error", "output", "reason")
 	malformedEvents = metrics.NewCounter("indexer_malformed_events", "events", "Events that were not what the topic's codec says, indexed as text with a tag", "output")
 	parsedEvents    = metrics.NewCounter("indexer_parsed_events", "events", "Events by the format of their message", "output", "format")
 	doubtedTimes    = metrics.NewCounter("indexer_doubted_times", "times", "Times in lines that are too far from the time of reading to be believed", "output")
@@ -50,6 +51,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 		output: elastic.Figures{
 			Read: reg.Counter(readEvents, output), Stored: reg.Counter(indexedEvents, output), Duplicate: reg.Counter(duplicateEvents, output),
 			Returned: reg.Counter(returnedEvents, output), Retried: reg.Counter(retriedEvents, output), InFlight: reg.Gauge(inFlightEvents, output),
+			Refused:  func(reason string) metrics.Counter { return reg.Counter(refusedEvents, output, reason) },
 			Requests: func(status int) metrics.Counter { return reg.Counter(bulkRequests, output, strconv.Itoa(status)) },
 			Seconds:  reg.Histogram(bulkSeconds, output), Bytes: reg.Counter(bulkBytes, output), Sent: reg.Counter(bulkSent, output),
 			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkAllowed, output),

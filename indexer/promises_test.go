@@ -362,7 +362,7 @@ func TestDeadLetterInParts(t *testing.T) {
 	}
 	// Indexed from its letter, the event has the id that it died with.
 	out := newBareOutput(t, t.Context(), w.cfg.Indexer.Outputs[0])
-	_, id := action(out.newPartition(&bareMarker{}, "").encoder.Append(nil, &joined.Record, joined.Topic, joined.Partition))
+	_, id := elastic.Target(out.newPartition(&bareMarker{}, "").encoder.Append(nil, &joined.Record, joined.Topic, joined.Partition))
 	if want := "logs-0-0-"; id == "" || id != joined.ID || !strings.HasPrefix(id, want) {
 		t.Errorf("replayed, its id is %q, and it died with %q, want both to be %s...", id, joined.ID, want)
 	}

@@ -25,8 +25,8 @@ const (
 	Stored            // it is finished
 	Duplicate         // stored before, by the same id: finished
 	Again             // refused for now: sent again
-	Few               // an error that may pass: sent again a few times, then a dead letter
-	Denied            // we are not allowed to: alarm, sent again until that is mended
+	Mend              // refused until an operator mends what the cause is: alarm, sent again
+	Unknown           // an error that is not known: sent again a few times, then a dead letter
 	Dead              // refused for good
 	Split             // too large: sent again in halves
 )
@@ -38,7 +38,7 @@ type Item struct {
 	Partition *Partition
 	Record    kafka.Record
 	Verdict   Verdict
-	Tries     uint8 // with the verdict Few
+	Tries     uint8 // with the verdict Unknown
 }
 
 // Bulk is the body of a request: an arena of lines and the table of what they are.

@@ -67,6 +67,13 @@ func TestReadyz(t *testing.T) {
 		f(503, "indexer: kafka central unreachable for 41s: broken pipe")
 		kafka.OK()
 		f(200)
+		kafka.Fail(errors.New("no broker"))
+		f(200)
+		time.Sleep(2 * time.Second)
+		kafka.Refuse(errors.New("wrong password"))
+		f(503, "indexer: kafka central refuses us, for 2s: wrong password") // that does not pass
+		kafka.OK()
+		f(200)
 		shipper.Drain()
 		kafka.Fail(errors.New("broken pipe"))
 		f(503, "shipper: draining")
@@ -90,9 +97,12 @@ func TestDependencyTellsChanges(t *testing.T) {
 	f("second OK", d.OK(), false)
 	f("Fail after OK", d.Fail(err), true)
 	f("Fail again", d.Fail(err), false)
+	f("Refuse after Fail", d.Refuse(err), true)
+	f("Refuse again", d.Refuse(err), false)
+	f("Fail after Refuse", d.Fail(err), false)
 	f("OK again", d.OK(), true)
 	var none *Dependency
-	f("nil", none.OK() || none.Fail(err), false)
+	f("nil", none.OK() || none.Fail(err) || none.Refuse(err), false)
 }
 
 var (

@@ -64,9 +64,11 @@ func (s *State) NotReady(after time.Duration) []string {
 	for _, d := range deps {
 		st := d.status()
 		switch {
-		case st.Reachable || st.Answered && st.downFor < after:
+		case st.Reachable || st.Answered && st.downFor < after && !st.Refuses:
 		case st.LastError == "":
 			why = append(why, d.Name+" has not answered yet")
+		case st.Refuses:
+			why = append(why, fmt.Sprintf("%s refuses us, for %s: %s", d.Name, st.DownFor, st.LastError))
 		default:
 			why = append(why, fmt.Sprintf("%s unreachable for %s: %s", d.Name, st.DownFor, st.LastError))
 		}
@@ -80,6 +82,7 @@ type Dependency struct {
 
 	mu       sync.Mutex
 	ok       bool
+	refuses  bool      // that it is not ok will not pass by itself
 	answered bool      // ok has been true
 	since    time.Time // of the first failure, or of the last OK after one
 	err      error     // last failure, kept after a recovery
@@ -96,7 +99,7 @@ func (d *Dependency) OK() (changed bool) {
 	defer d.mu.Unlock()
 	changed = !d.ok
 	if changed {
-		d.ok, d.answered, d.since = true, true, time.Now()
+		d.ok, d.refuses, d.answered, d.since = true, false, true, time.Now()
 	}
 	return changed
 }
@@ -107,13 +110,27 @@ func (d *Dependency) Fail(err error) (changed bool) {
 	if d == nil {
 		return false
 	}
+	return d.fail(err, false)
+}
+
+// Refuse is Fail for what does not pass until somebody mends it, such as a wrong password
+// or a wrong server: the role is not ready at once. That it is so now, and was not, is a
+// change too.
+func (d *Dependency) Refuse(err error) (changed bool) {
+	if d == nil {
+		return false
+	}
+	return d.fail(err, true)
+}
+
+func (d *Dependency) fail(err error, refuses bool) (changed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changed = d.ok || d.err == nil
+	changed = d.ok || d.err == nil || refuses && !d.refuses
 	if d.ok {
 		d.ok, d.since = false, time.Now()
 	}
-	d.err, d.errAt = err, time.Now()
+	d.err, d.errAt, d.refuses = err, time.Now(), refuses
 	return changed
 }
 
@@ -131,8 +148,9 @@ func (d *Dependency) Down() (time.Duration, error) {
 type dependencyStatus struct {
 	Name        string    `json:"name"`
 	Reachable   bool      `json:"reachable"`
-	Answered    bool      `json:"answered"` // at least once
-	Since       time.Time `json:"since"`    // it is reachable or not
+	Refuses     bool      `json:"refuses,omitempty"` // us, until somebody mends that
+	Answered    bool      `json:"answered"`          // at least once
+	Since       time.Time `json:"since"`             // it is reachable or not
 	DownFor     string    `json:"down_for,omitempty"`
 	LastError   string    `json:"last_error,omitempty"` // kept when it is reachable again
 	LastErrorAt time.Time `json:"last_error_at,omitzero"`
@@ -143,7 +161,7 @@ type dependencyStatus struct {
 func (d *Dependency) status() dependencyStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	st := dependencyStatus{Name: d.Name, Reachable: d.ok, Answered: d.answered, Since: d.since, LastErrorAt: d.errAt}
+	st := dependencyStatus{Name: d.Name, Reachable: d.ok, Refuses: d.refuses, Answered: d.answered, Since: d.since, LastErrorAt: d.errAt}
 	if d.err != nil {
 		st.LastError = d.err.Error()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/sluicelog/sluice/indexer/bulk"
 	"github.com/sluicelog/sluice/internal/jsontext"
@@ -15,17 +16,30 @@ type Refusal struct {
 	Status int    // 0: no answer
 	Kind   string // the error's type; empty: it is not of Elasticsearch's making
 	Reason string
+	Cure   string // what an operator has to do; empty: nothing, or it is not known
 }
 
 // Error implements error.
 func (r *Refusal) Error() string {
+	s := r.Reason
 	switch {
-	case r.Status == 0:
-		return r.Reason
-	case r.Kind == "":
-		return fmt.Sprintf("answered %d %s", r.Status, r.Reason)
+	case r.Status != 0 && r.Kind == "":
+		s = fmt.Sprintf("answered %d %s", r.Status, r.Reason)
+	case r.Status != 0:
+		s = fmt.Sprintf("answered %d %s: %s", r.Status, r.Kind, r.Reason)
 	}
-	return fmt.Sprintf("answered %d %s: %s", r.Status, r.Kind, r.Reason)
+	if r.Cure != "" {
+		s += "; " + r.Cure
+	}
+	return s
+}
+
+// reason is the refusal in a word, for figures.
+func (r *Refusal) reason() string {
+	if r.Kind == "" {
+		return "status " + strconv.Itoa(r.Status)
+	}
+	return r.Kind
 }
 
 // readRefusal reads Elasticsearch's error of a request, {"error":{"type":...},"status":...}
@@ -126,10 +140,10 @@ func (in *scanner) items(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verd
 			if err != nil {
 				return fmt.Errorf("item %d of %d: %w", i-lo, hi-lo, err)
 			}
-			if a.id != nil && !bytes.Equal(a.id, documentID(b.Lines(i, i+1))) {
+			if a.id != nil && !isOf(a.id, b.Lines(i, i+1)) {
 				return fmt.Errorf("item %d of %d is of the document %q, which is not what was sent at its place", i-lo, hi-lo, a.id)
 			}
-			if v := itemVerdict(a.why.Status, a.why.Kind); v != bulk.Stored {
+			if v := itemVerdict(&a.why); v != bulk.Stored {
 				judge(i, v, &a.why)
 			}
 		}
@@ -217,12 +231,18 @@ func (in *scanner) cause(why *Refusal, depth int) error {
 	return err
 }
 
-// documentID is the id that a document was sent with.
-func documentID(lines []byte) []byte {
+// isOf reports whether a document was sent with this id.
+func isOf(id []byte, lines []byte) bool {
+	_, sent := Target(lines)
+	return string(id) == sent
+}
+
+// Target is the index and the id that the lines of a document name.
+func Target(lines []byte) (index, id string) {
 	line, _, _ := bytes.Cut(lines, []byte("\n"))
 	var o jsontext.Object
 	if !o.Read(line) || len(o.Members) != 1 || !o.Read(o.Members[0].Value) {
-		return nil
+		return "", ""
 	}
-	return []byte(text(&o, "_id"))
+	return text(&o, "_index"), text(&o, "_id")
 }

@@ -31,7 +31,7 @@ func TestReadItems(t *testing.T) {
 				got.WriteString(why.Error() + "; ")
 			})
 			for _, it := range b.Items[1:] {
-				got.WriteByte("-idafDXS"[it.Verdict])
+				got.WriteByte("-idamuXS"[it.Verdict])
 			}
 			if e := ""; err != nil {
 				if e = err.Error(); !strings.Contains(e, wantErr) || wantErr == "" {
@@ -56,7 +56,7 @@ func TestReadItems(t *testing.T) {
 	f("\n{ \"items\" : [ {\t\"create\" : { \"_index\":\"i\", \"_id\":\"id1\",\"_shards\":{\"total\":2,\"items\":[1,{}]},\"status\": 201 } }\r\n,"+ok+" ] , \"errors\" : false, \"x\":[[\"]\"],-1.5e3,null] }\n", 2, "ii", "")
 	f(`{"items":[{"create":{"error":{"root_cause":[{"type":"no","reason":"`+strings.Repeat(`\\\"`, 50_000)+`"}],"caused_by":{"caused_by":{"reason":"far"},"reason":"near"},"reason":"\u0041\ud83d\ude00","type":"mapper_parsing_exception"},"status":400}}]}`, 1,
 		"answered 400 mapper_parsing_exception: A\U0001F600: near; X", "")
-	f(`{"items":[{"create":{"status":400,"error":"MapperParsingException[no]"}}]}`, 1, "answered 400 MapperParsingException[no]; X", "")
+	f(`{"items":[{"create":{"status":400,"error":"MapperParsingException[no]"}}]}`, 1, "answered 400 MapperParsingException[no]; u", "")
 	f(`{"errors":false,"items":[{"create":{"status":429}}]}`, 1, "answered 429 ; a", "") // errors is not believed
 	f(`{"errors":false,"items":[{"create":{"status":201}}]}`, 2, "", "there are 1 items for the 2 documents")
 	f(`{"errors":false,"items":[]}`, 2, "", "there are 0 items for the 2 documents")

@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +32,7 @@ type Figures struct {
 	Read, Stored, Duplicate, Returned, Retried metrics.Counter // events
 	InFlight                                   metrics.Gauge   // events
 
+	Refused     func(reason string) metrics.Counter // events refused for now
 	Requests    func(status int) metrics.Counter
 	Seconds     metrics.Histogram // of a request
 	Bytes, Sent metrics.Counter   // of bodies, before compression and as sent
@@ -69,10 +71,16 @@ type Output struct {
 	timeout time.Duration
 	level   int           // of compression
 	pauses  retry.Backoff // before a refused item is sent again
+	unknown unknowns      // errors that are in no ruling
 
-	asked                 atomic.Bool            // a bulk request was made
-	trouble               atomic.Pointer[string] // last refusal, for /status
-	saidRefused, saidDead logonce.Limit
+	deadTypes []string // errors that are in no ruling, and are the document's as the configuration says
+
+	asked    atomic.Bool            // a bulk request was made
+	trouble  atomic.Pointer[string] // last refusal, for /status
+	storedAt atomic.Int64           // when a document was stored last, in ns since 1970
+
+	saidRefused, saidMend, saidDead, saidSpate logonce.Limit
+	spate                                      spate // of dead letters
 }
 
 // New makes an output that sends until ctx ends. It does not connect; an error is a wrong
@@ -85,7 +93,8 @@ func New(ctx context.Context, opt Options) (*Output, error) {
 	}
 	o := &Output{
 		Options: opt, ctx: ctx, client: client,
-		count: max(c.Bulk.Count, 1), timeout: c.Elasticsearch.Timeout.D(), level: c.Elasticsearch.Compression,
+		deadTypes: c.Bulk.DeadLetterTypes,
+		count:     max(c.Bulk.Count, 1), timeout: c.Elasticsearch.Timeout.D(), level: c.Elasticsearch.Compression,
 		pauses: retry.Backoff{First: max(c.Bulk.RetryInitial.D(), time.Millisecond), Longest: max(c.Bulk.RetryMax.D(), c.Bulk.RetryInitial.D(), time.Millisecond)},
 	}
 	o.limit = newLimiter(c.Bulk.Concurrency, c.Bulk.MaxConcurrency, func(n int) { o.Figures.Allowed.Set(float64(n)) })
@@ -161,8 +170,8 @@ func (o *Output) flush(b *bulk.Bulk) {
 			o.giveBack(b)
 			return
 		}
-		p := pass{o: o, b: b, sent: len(b.Items)}
-		p.send(0, len(b.Items))
+		p := pass{o: o, b: b}
+		p.run()
 		o.report(&p)
 		if p.whole == nil && p.refused == 0 {
 			o.limit.good(permit)
@@ -216,22 +225,45 @@ func (o *Output) report(p *pass) {
 		s := why.Error()
 		o.trouble.Store(&s)
 	}
+	if slices.ContainsFunc(p.b.Items, func(it bulk.Item) bool { return it.Verdict == bulk.Stored || it.Verdict == bulk.Duplicate }) {
+		o.storedAt.Store(time.Now().UnixNano())
+	}
+	for reason, n := range p.reasons {
+		o.Figures.Refused(reason).Add(float64(n))
+	}
 	switch {
 	case p.whole != nil && o.ctx.Err() != nil: // we are going
-	case p.whole != nil && p.verdict == bulk.Denied, p.denied:
-		if o.Health.Fail(why) {
-			o.Log.Error("elasticsearch does not let us write; nothing is committed until it does", "error", why)
-		}
-	case p.whole != nil:
+	case p.whole != nil && p.verdict != bulk.Mend:
 		if o.Health.Fail(why) {
 			o.Log.Error("elasticsearch is rejecting bulk requests, trying again", "error", why)
+		}
+	case p.whole != nil, p.mend > 0 && time.Since(time.Unix(0, o.storedAt.Load())) > time.Second:
+		if o.Health.Refuse(why) {
+			o.Log.Error("elasticsearch does not let us write; nothing is committed until that is mended", "error", why)
 		}
 	default:
 		if o.Health.OK() {
 			o.Log.Info("elasticsearch is taking bulk requests")
 		}
+		o.reportItems(p)
+	}
+}
+
+// reportItems logs why single documents were refused for now.
+func (o *Output) reportItems(p *pass) {
+	if p.mend == 0 {
 		if p.first != nil && o.saidRefused.Allow(p.first.Kind) {
 			o.Log.Warn("documents are refused for now, sending them again", "error", p.first)
+		}
+		return
+	}
+	for i, why := range p.why {
+		if p.b.Items[i].Verdict != bulk.Mend {
+			continue
+		}
+		index, _ := Target(p.b.Lines(i, i+1))
+		if o.saidMend.Allow(index + why.Kind) {
+			o.Log.Error("documents are refused until that is mended, sending them again meanwhile", "index", index, "error", why)
 		}
 	}
 }
@@ -260,17 +292,14 @@ func (o *Output) settle(p *pass) {
 		case bulk.Dead:
 			if why := p.why[i]; !it.Partition.Lost() {
 				o.Dead.Write(it, why, p.b.Lines(i, i+1))
-				if o.saidDead.Allow(why.Kind) {
-					o.Log.Warn("a document was refused for good, its event goes to the dead-letter topic",
-						"topic", it.Partition.Topic(), "partition", it.Partition.Partition(), "offset", it.Record.Offset, "error", why)
-				}
+				o.reportDead(it, why, p.b.Lines(i, i+1))
 			} else {
 				it.Partition.Return(1)
 				returned++
 			}
 			it.Verdict = bulk.Stored
 		default:
-			if it.Verdict == bulk.Few {
+			if it.Verdict == bulk.Unknown {
 				it.Tries++
 			}
 			if it.Partition.Lost() { // it is another's to send
@@ -285,6 +314,19 @@ func (o *Output) settle(p *pass) {
 	o.Figures.Returned.Add(float64(returned))
 	o.Figures.InFlight.Add(-float64(stored + doubled + returned))
 	p.b.Keep()
+}
+
+// reportDead logs that a document was refused for good, and the alarm where very many of
+// one application are.
+func (o *Output) reportDead(it *bulk.Item, why *Refusal, lines []byte) {
+	if o.saidDead.Allow(why.Kind) {
+		o.Log.Warn("a document was refused for good, its event goes to the dead-letter topic",
+			"topic", it.Partition.Topic(), "partition", it.Partition.Partition(), "offset", it.Record.Offset, "error", why)
+	}
+	app := appOf(it, lines)
+	if n := o.spate.more(app); n > 0 && o.saidSpate.Allow(app) {
+		o.Log.Error("very many documents of one application are refused for good", "app", app, "events", n, "error", why)
+	}
 }
 
 // giveBack leaves what a bulk holds to be read again.

@@ -1,6 +1,8 @@
 package elastic
 
 import (
+	"maps"
+	"slices"
 	"sort"
 
 	"github.com/sluicelog/sluice/indexer/bulk"
@@ -13,20 +15,51 @@ type pass struct {
 	sent    int              // items of the bulk
 	whole   *Refusal         // of a request; the parts after it were not sent
 	verdict bulk.Verdict     // of that
+	alone   int              // items refused with a request that held nothing else, we do not know why
+	many    *Refusal         // an error that we do not know has hit many applications; nothing more is sent
 	refused int              // items to be sent again
-	denied  bool             // some of them because we are not allowed to
-	first   *Refusal         // why the first item was refused for now
-	why     map[int]*Refusal // of items that are dead, or may be
+	first   *Refusal         // why the first of them was refused
+	reasons map[string]int   // items that were refused and are sent again, by reason
+	mend    int              // items that an operator has to do something for
+	why     map[int]*Refusal // of items that are dead, or to be mended
+}
+
+// run sends all that the bulk holds.
+func (p *pass) run() {
+	items := p.b.Items
+	p.sent = len(items)
+	p.send(0, p.sent)
+	if p.many != nil && p.whole == nil {
+		p.stop(p.many)
+	}
+	if p.alone == p.sent && !slices.ContainsFunc(items, func(it bulk.Item) bool { return it.Tries > 0 }) && p.sent > 1 {
+		// Every request is refused, whatever document is in it.
+		why := *p.first
+		why.Cure = cureAddress
+		p.stop(&why)
+	}
+}
+
+// stop makes the pass one that the cluster has refused as a whole, until an operator
+// mends it. What was stored is stored.
+func (p *pass) stop(why *Refusal) {
+	p.whole, p.verdict = why, bulk.Mend
+	for i := range p.b.Items {
+		if it := &p.b.Items[i]; it.Verdict == bulk.Unknown {
+			it.Verdict = bulk.Mend
+		}
+	}
 }
 
 // send posts the items from lo to hi, in halves where that is too much.
 func (p *pass) send(lo, hi int) {
 	items := p.b.Items
-	if p.whole != nil {
+	if p.whole != nil || p.many != nil {
 		p.mark(lo, hi, bulk.Again)
 		return
 	}
 	before := *p
+	before.reasons = maps.Clone(p.reasons)
 	why := p.o.post(p.b, lo, hi, p.judge)
 	if why == nil {
 		return
@@ -34,14 +67,14 @@ func (p *pass) send(lo, hi int) {
 	*p = before // of an answer that ends too early nothing counts
 	v := bulk.Again
 	if why.Status != 0 {
-		v = requestVerdict(why.Status, why.Kind)
+		v = requestVerdict(why)
 	}
 	switch {
 	case v != bulk.Split:
 		p.whole, p.verdict = why, v
 		p.mark(lo, hi, v)
 	case hi-lo == 1:
-		p.judge(lo, bulk.Dead, why)
+		p.judge(lo, p.aloneVerdict(lo, why), why)
 	default:
 		p.o.Figures.Splits.Inc()
 		from := p.b.From(lo)
@@ -55,6 +88,23 @@ func (p *pass) send(lo, hi int) {
 	}
 }
 
+// aloneVerdict judges a document by what was answered to a request that held nothing
+// else.
+func (p *pass) aloneVerdict(i int, why *Refusal) bulk.Verdict {
+	if why.Status != 413 {
+		v := itemVerdict(why)
+		if v == bulk.Unknown {
+			p.alone++
+		}
+		return v
+	}
+	if size := p.b.Items[i].End - p.b.From(i); size < tooSmall {
+		why.Cure = cureSize
+		return bulk.Mend
+	}
+	return bulk.Dead
+}
+
 func (p *pass) mark(lo, hi int, v bulk.Verdict) {
 	for i := lo; i < hi; i++ {
 		p.b.Items[i].Verdict = v
@@ -65,7 +115,13 @@ func (p *pass) mark(lo, hi int, v bulk.Verdict) {
 // judge takes the verdict on an item that was not stored now.
 func (p *pass) judge(i int, v bulk.Verdict, why *Refusal) {
 	it := &p.b.Items[i]
-	if v == bulk.Few && it.Tries+1 >= fewTries {
+	switch {
+	case v == bulk.Unknown && slices.Contains(p.o.deadTypes, why.Kind):
+		v = bulk.Dead
+	case v == bulk.Unknown && p.o.unknown.hit(why, appOf(it, p.b.Lines(i, i+1))):
+		v, why.Cure = bulk.Mend, cureUnknown
+		p.many = why
+	case v == bulk.Unknown && it.Tries+1 >= triesOfUnknown:
 		v = bulk.Dead
 	}
 	it.Verdict = v
@@ -73,15 +129,24 @@ func (p *pass) judge(i int, v bulk.Verdict, why *Refusal) {
 	case bulk.Duplicate:
 		return
 	case bulk.Dead:
-		if p.why == nil {
-			p.why = map[int]*Refusal{}
-		}
-		p.why[i] = why
+		p.note(i, why)
 		return
-	case bulk.Denied:
-		p.denied = true
+	case bulk.Mend:
+		p.note(i, why)
+		p.mend++
 	}
 	if p.refused++; p.first == nil {
 		p.first = why
 	}
+	if p.reasons == nil {
+		p.reasons = map[string]int{}
+	}
+	p.reasons[why.reason()]++
+}
+
+func (p *pass) note(i int, why *Refusal) {
+	if p.why == nil {
+		p.why = map[int]*Refusal{}
+	}
+	p.why[i] = why
 }

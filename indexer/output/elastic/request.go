@@ -2,6 +2,7 @@ package elastic
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -42,7 +43,10 @@ func (o *Output) post(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict
 		status = res.StatusCode
 		if status == http.StatusOK {
 			err = readItems(res.Body, b, lo, hi, judge)
-			if err != nil {
+			switch {
+			case errors.Is(err, errNotBulk):
+				why = &Refusal{Status: status, Reason: err.Error()}
+			case err != nil:
 				why = &Refusal{Reason: "read the answer to _bulk: " + err.Error()}
 			}
 		} else {
