@@ -122,7 +122,7 @@ func TestRealElasticsearch(t *testing.T) {
 	f(`*`, float64(len(records)))
 	f(`app.n:1.0`, 1)
 	f(`log.level:warn`, 2)
-	f(`labels.dc:dc1`, 11)
+	f(`labels.dc:dc1`, 17)
 	f(`message:"hi x"`, 1)
 	f(`tags:_jsonparsefailure`, 4)
 	f(`@timestamp:[2026-11-20T23:59:59.500Z TO 2026-11-20T23:59:59.501Z]`, 1)
