@@ -54,4 +54,5 @@ const (
 	FlagSplit   = "split"   // one piece of a line longer than the limit
 	FlagCleaned = "cleaned" // bytes that are not UTF-8 were replaced by U+FFFD
 	FlagTorn    = "torn"    // not a line of its file's format; the message is what is there
+	FlagHole    = "hole"    // bytes of a hole before the line are in log.offset and log.size, not in the message
 )

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sluicelog/sluice/internal/jsontext"
@@ -58,10 +59,16 @@ func (m *Maker[W]) joinLine(out Sink[W], l *Log[W], t *Text[W], j *join[W], raw 
 	}
 	inside, start, head := p.Inside, offset, p.At // start: of the raw line, where reading could begin again
 	end := offset + int64(len(raw))
-	t.used = start
+	t.used = start - t.hole
 	if j.begun() && !j.goesOn(p) {
 		m.finish(out, l, j, Partial)
 		j.more = false
+	}
+	if !j.begun() && bytes.HasPrefix(inside, bom) {
+		inside = inside[len(bom):]
+		if head > 0 {
+			head += len(bom)
+		}
 	}
 	for len(inside) > m.Limit {
 		m.finish(out, l, j, Cut)
@@ -93,7 +100,14 @@ func (m *Maker[W]) addPiece(l *Log[W], t *Text[W], j *join[W], inside, raw []byt
 		j.alike = j.alike || m.piece.Time.Equal(j.last)
 	}
 	if n := len(j.parts); n == 0 || j.parts[n-1].text != t {
-		j.parts = append(j.parts, part[W]{t, start})
+		j.parts = append(j.parts, part[W]{t, start - t.hole})
+	}
+	if t.hole > 0 {
+		if j.size == 0 {
+			j.offset -= t.hole
+		}
+		j.size, j.set = j.size+t.hole, j.set|Hole
+		m.skipped(t)
 	}
 	was := cap(j.message)
 	j.message = append(j.message, inside...)

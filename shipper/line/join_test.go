@@ -43,7 +43,7 @@ func TestWhatRunsPrintWithoutNewlineIsNotJoined(t *testing.T) {
 			ids = id
 			// Read again from a position that was stored, its lines are the same.
 			for k, at := range p.stored {
-				for _, e := range feedFrom(t, text, at, 40_000).events {
+				for _, e := range feedAt(t, JSONFile, text, at, 40_000).events {
 					if !slices.Contains(id, e.Meta.ID) {
 						t.Errorf("%s: read again from %d, stored after event %d, %.50q at %d has another id", name, at, k, e.Message, e.Log.Offset)
 					}
@@ -73,16 +73,4 @@ func TestWhatRunsPrintWithoutNewlineIsNotJoined(t *testing.T) {
 		"<16384><16384> partial", "<16384>fatal ")
 	f("streams apart", []string{piece("out", 0), shiptest.DockerJSON(Stderr, "err", later(0)), shiptest.DockerJSON(Stderr, "err2\n", later(1)), piece("out2\n", 1)},
 		"err partial", "err2 ", "out partial", "out2 ")
-}
-
-// feedFrom is feed from an offset on, as after a start.
-func feedFrom(t *testing.T, text string, offset int64, limit int) *page {
-	t.Helper()
-	p, l := newPage(t), NewLog[string]("0123456789abcdef")
-	l.Decoder = JSONFile
-	file := &Text[string]{Window: "w", Generation: "g"}
-	file.Resume(offset, offset > 0 && text[offset-1] != '\n')
-	m := &Maker[string]{Limit: limit}
-	m.Feed(p, &l, file, []byte(text)[offset:])
-	return p
 }

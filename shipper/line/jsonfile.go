@@ -42,6 +42,22 @@ func (jsonFile) Decode(p *Piece, raw []byte) bool {
 	return decodeExact(p, raw) || decodeAny(p, raw)
 }
 
+// Next finds the head of a record: in none of its strings can it be, since quotes in them
+// are escaped.
+func (jsonFile) Next(raw []byte) int {
+	for i := 1; i < len(raw); i++ {
+		k := bytes.IndexByte(raw[i:], headLog[0])
+		if k < 0 {
+			break
+		}
+		i += k
+		if n := min(len(headLog), len(raw)-i); string(raw[i:i+n]) == headLog[:n] {
+			return i
+		}
+	}
+	return len(raw)
+}
+
 func decodeExact(p *Piece, raw []byte) bool {
 	if len(raw) < len(headLog) || string(raw[:len(headLog)]) != headLog {
 		return false

@@ -42,6 +42,9 @@ type Sink[W any] interface {
 type Decoder interface {
 	// Decode reads a raw line without its newline; false: it is not of the format.
 	Decode(p *Piece, raw []byte) bool
+	// Next is where in raw a line of the format may begin after its first byte, or the
+	// beginning of one at its end; len(raw) if there is none.
+	Next(raw []byte) int
 	// MaxRaw is how long a raw line may be, in bytes, at least.
 	MaxRaw() int
 }
@@ -100,17 +103,18 @@ const (
 	Cut                       // a piece of a line over the limit
 	Cleaned                   // bytes that are not UTF-8 were replaced
 	Torn                      // not a line of its format
+	Hole                      // NULs before it were skipped
 )
 
 // NumFlags is how many flags there are; flag i is 1<<i. AllFlags has every one.
 const (
-	NumFlags       = 4
+	NumFlags       = 5
 	AllFlags Flags = 1<<NumFlags - 1
 )
 
 var flagTexts = func() (sets [AllFlags + 1][]string) {
 	for i := range sets {
-		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, schemas.FlagTorn} {
+		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, schemas.FlagTorn, schemas.FlagHole} {
 			if i>>b&1 == 1 {
 				sets[i] = append(sets[i], text)
 			}

@@ -13,6 +13,7 @@ type Maker[W any] struct {
 	Now    time.Time // of reading: the time of lines without one
 	Memory int64     // held by lines without end, in bytes
 	Joined int       // lines put together of pieces
+	Holes  int64     // NULs that are in no message, in bytes
 
 	piece   Piece
 	event   Event[W]
@@ -24,6 +25,11 @@ type Maker[W any] struct {
 func (m *Maker[W]) Feed(out Sink[W], l *Log[W], t *Text[W], data []byte) (used int) {
 	limit := m.rawLimit(l)
 	for used < len(data) && !out.Full() {
+		if t.hole > 0 && len(t.carry) == 0 && data[used] == 0 { // it goes on
+			n := nuls(data[used:])
+			t.hole, used = t.hole+int64(n), used+n
+			continue
+		}
 		n := bytes.IndexByte(data[used:], '\n') + 1
 		ended := n > 0
 		if !ended {
@@ -31,19 +37,22 @@ func (m *Maker[W]) Feed(out Sink[W], l *Log[W], t *Text[W], data []byte) (used i
 		}
 		line := data[used : used+n]
 		start := t.Read + int64(used) - int64(len(t.carry))
-		if len(t.carry) > 0 || !ended {
+		before := len(t.carry)
+		carried := before > 0 || !ended
+		if carried {
 			m.carry(t, line)
 			line = t.carry
 		}
 		used += n
-		if len(line) > limit {
+		if carried || len(line) > limit {
+			line, start = m.holes(out, l, t, line, before, start, ended)
 			line, start = m.cut(out, l, t, line, start, ended)
 		}
 		if ended {
-			m.lineEnds(out, l, t, line, start)
+			m.ends(out, l, t, line, len(line)-1, start, 0)
 			line = nil
 		}
-		if len(t.carry) > 0 {
+		if carried {
 			t.carry = t.carry[:copy(t.carry, line)]
 		}
 	}
@@ -61,9 +70,14 @@ func (m *Maker[W]) cut(out Sink[W], l *Log[W], t *Text[W], line []byte, start in
 	most := limit
 	if ended {
 		most++ // its newline
+	} else {
+		most += trailing(line) // a hole may begin there
 	}
 	for len(line) > most {
 		n := jsontext.CutRunes(line, limit)
+		if l.Decoder != nil {
+			n = l.Decoder.Next(line[:n])
+		}
 		m.text(out, l, t, line[:n], n, start, Cut|l.rawFlag())
 		t.mid = true
 		start, line = start+int64(n), line[n:]
@@ -71,26 +85,35 @@ func (m *Maker[W]) cut(out Sink[W], l *Log[W], t *Text[W], line []byte, start in
 	return line, start
 }
 
-// lineEnds makes the event of a line, or of its last piece, with its newline.
-func (m *Maker[W]) lineEnds(out Sink[W], l *Log[W], t *Text[W], line []byte, start int64) {
+// ends makes the event of a line, or of its last piece: raw with its newline, n bytes
+// without. how is Partial if a hole ends it.
+func (m *Maker[W]) ends(out Sink[W], l *Log[W], t *Text[W], raw []byte, n int, start int64, how Flags) {
 	switch {
-	case t.mid:
-		m.text(out, l, t, line, len(line)-1, start, Cut|l.rawFlag())
-		t.mid = false
 	case l.Decoder == nil:
-		m.text(out, l, t, line, len(line)-1, start, 0)
-	case !l.Decoder.Decode(&m.piece, line[:len(line)-1]):
-		m.text(out, l, t, line, len(line)-1, start, Torn)
+		if t.mid {
+			how |= Cut
+		}
+		m.text(out, l, t, raw, n, start, how)
+	case l.Decoder.Decode(&m.piece, raw[:n]): // a line in itself, also after pieces of what is none
+		m.decoded(out, l, t, raw, start)
 	default:
-		m.decoded(out, l, t, line, start)
+		m.torn(out, l, t, raw, n, start, how)
 	}
+	t.mid = false
 }
 
 // text makes the event of a line, or piece of one, that is taken as it is: raw with its
 // newline if it has one, n bytes without.
 func (m *Maker[W]) text(out Sink[W], l *Log[W], t *Text[W], raw []byte, n int, offset int64, set Flags) {
-	content, message := raw[:n], raw[:n]
+	content := raw[:n]
+	if !t.mid && bytes.HasPrefix(content, bom) {
+		content = content[len(bom):]
+	}
+	message := content
 	if !jsontext.Plain(content) {
+		if m.apart(out, l, t, raw, n, offset, set&^Cut) {
+			return
+		}
 		var invalid int
 		m.cleaned, invalid = jsontext.AppendCleaned(m.cleaned[:0], content)
 		message = m.cleaned
@@ -135,11 +158,11 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 	}
 	e := &m.event
 	e.ID = l.place(p.Stream).Line(offset).Add(raw).ID(p.Time)
-	e.Time, e.Message, e.Stream, e.Offset, e.Size = p.Time, p.Inside, p.Stream, offset, int64(len(raw))
+	e.Time, e.Message, e.Stream, e.Offset, e.Size = p.Time, bytes.TrimPrefix(p.Inside, bom), p.Stream, offset, int64(len(raw))
 	e.FileName, e.Generation = nil, t.Generation
 	if l.Prefix {
-		if n := filePrefix(p.Inside); n > 0 {
-			e.FileName, e.Message = p.Inside[:n], p.Inside[n+2:]
+		if n := filePrefix(e.Message); n > 0 {
+			e.FileName, e.Message = e.Message[:n], e.Message[n+2:]
 		}
 	}
 	t.used = offset + int64(len(raw))
@@ -149,6 +172,10 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 // emit sends the event, whose bytes lie in t alone.
 func (m *Maker[W]) emit(out Sink[W], l *Log[W], t *Text[W], set Flags) {
 	e := &m.event
+	if t.hole > 0 {
+		e.Offset, e.Size, set = e.Offset-t.hole, e.Size+t.hole, set|Hole
+		m.skipped(t)
+	}
 	e.Set = set
 	e.Holds = append(e.Holds[:0], Hold[W]{t.Window, l.Safe(t)})
 	out.Emit(e)
@@ -166,16 +193,17 @@ func (m *Maker[W]) Flush(out Sink[W], l *Log[W], t *Text[W]) {
 	t.mid = false
 }
 
-// FlushCarry sends the beginning of a raw line as partial.
+// FlushCarry sends the beginning of a raw line as partial, and a hole after which nothing
+// came as an event of its own.
 func (m *Maker[W]) FlushCarry(out Sink[W], l *Log[W], t *Text[W]) {
-	if len(t.carry) == 0 {
+	if len(t.carry) == 0 && t.hole == 0 {
 		return
 	}
 	set := Partial | l.rawFlag()
 	if t.mid {
 		set |= Cut
 	}
-	carry, start := t.carry, t.Start()
+	carry, start := t.carry, t.Read-int64(len(t.carry))
 	t.carry = nil
 	m.text(out, l, t, carry, len(carry), start, set)
 	m.Memory -= int64(cap(carry))
@@ -193,7 +221,7 @@ func (m *Maker[W]) Forget(l *Log[W], t *Text[W], to int64) {
 			}
 		}
 	}
-	t.Read, t.used = to, min(t.used, to)
+	t.Read, t.used, t.hole = to, min(t.used, to), 0
 	m.Drop(t)
 }
 
@@ -205,6 +233,7 @@ func (m *Maker[W]) Unread(l *Log[W], t *Text[W]) {
 			m.unjoin(j)
 		}
 	}
+	t.hole = 0
 	m.Drop(t)
 }
 

@@ -111,7 +111,7 @@ func TestPartialLinesAreJoinedPerStream(t *testing.T) {
 	whole := shiptest.DockerJSON("stderr", "whole\n", at)
 	f("held back", whole+shiptest.DockerJSON("stdout", "no end", at)+whole, len(whole), "stderr whole", "stderr whole")
 	f("torn in between", shiptest.DockerJSON("stdout", "a", at)+"{\"log\":\"to\n"+shiptest.DockerJSON("stdout", "b\n", at), -1, " {\"log\":\"to", "stdout ab")
-	f("hole", "\x00\x00\x00\n"+whole, -1, " \x00\x00\x00", "stderr whole")
+	f("hole", "\x00\x00\x00\n"+whole, -1, " ", "stderr whole")
 	f("empty raw line", "\n"+whole, -1, " ", "stderr whole")
 }
 

@@ -16,6 +16,7 @@ type Text[W any] struct {
 	Generation string        // log.generation
 
 	carry []byte // an unfinished line: the last bytes before Read
+	hole  int64  // so many NULs are before that line, or before Read, and in no event yet
 	mid   bool   // the carry goes on with a line of which pieces were sent
 	name  []byte // file name that stood before that line
 	used  int64  // all below is in events, or in unfinished lines of the Log
@@ -24,12 +25,12 @@ type Text[W any] struct {
 // Resume has the text read on from an offset; mid: in the middle of a line of which
 // pieces were sent.
 func (t *Text[W]) Resume(offset int64, mid bool) {
-	t.Read, t.used, t.mid = offset, offset, mid
+	t.Read, t.used, t.mid, t.hole = offset, offset, mid, 0
 }
 
 // Start is where the first byte is that is in no event or unfinished line of the log
 // yet.
-func (t *Text[W]) Start() int64 { return t.Read - int64(len(t.carry)) }
+func (t *Text[W]) Start() int64 { return t.Read - int64(len(t.carry)) - t.hole }
 
 // Carried is how many bytes before Read are the beginning of a line.
 func (t *Text[W]) Carried() int { return len(t.carry) }

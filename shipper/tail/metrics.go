@@ -10,8 +10,9 @@ import (
 var (
 	bytesRead     = metrics.NewCounter("shipper_read_bytes", "bytes", "Read from log files; bytes read again after a restart are counted again", "source")
 	eventsMade    = metrics.NewCounter("shipper_made_events", "events", "Events made of what was read; made = acknowledged + in flight", "source")
-	eventsFlagged = metrics.NewCounter("shipper_flagged_events", "events", "Events by log.flags: partial (a line without end), split (a piece of a line over the limit), cleaned (not UTF-8), torn (not a line of its format)", "flag")
+	eventsFlagged = metrics.NewCounter("shipper_flagged_events", "events", "Events by log.flags: partial (a line without end), split (a piece of a line over the limit), cleaned (not UTF-8), torn (not a line of its format), hole (NULs before the line were skipped)", "flag")
 	linesJoined   = metrics.NewCounter("shipper_joined_lines", "lines", "Lines put together from dockerd's 16 KiB pieces")
+	holeBytes     = metrics.NewCounter("shipper_hole_bytes", "bytes", "Runs of NULs in log files that are in log.size of an event and in no message, as a crash of the host or a truncation under a writer leaves them")
 	truncations   = metrics.NewCounter("shipper_truncations", "files", "Files that became shorter or other than what was read of them; read again from the start")
 	rotations     = metrics.NewCounter("shipper_rotations", "files", "Files that took the place of another under a path")
 	compressed    = metrics.NewCounter("shipper_compressed_files", "files", "Compressed rotated files found, which are not read")
@@ -77,14 +78,14 @@ func (k *kindTally) report() {
 // levels are the figures of now.
 type levels struct {
 	open, deleted, lag, flight, unfinished metrics.Gauge
-	joined                                 metrics.Counter
+	joined, holes                          metrics.Counter
 	flagged                                [line.NumFlags]metrics.Counter
 }
 
 func newLevels(r *metrics.Registry) *levels {
 	l := &levels{
 		open: r.Gauge(filesOpen), deleted: r.Gauge(filesDeleted), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight),
-		unfinished: r.Gauge(unfinished), joined: r.Counter(linesJoined),
+		unfinished: r.Gauge(unfinished), joined: r.Counter(linesJoined), holes: r.Counter(holeBytes),
 	}
 	for i := range l.flagged {
 		l.flagged[i] = r.Counter(eventsFlagged, line.Flags(1 << i).Texts()[0])

@@ -15,7 +15,8 @@ func (t *Tail) report() {
 	}
 	l := t.levels
 	l.joined.Add(float64(t.maker.Joined))
-	t.maker.Joined = 0
+	l.holes.Add(float64(t.maker.Holes))
+	t.maker.Joined, t.maker.Holes = 0, 0
 	for i, n := range t.sender.Flagged() {
 		l.flagged[i].Add(float64(n))
 	}
