@@ -57,7 +57,7 @@ func (e *Encoder) readECS(r *kafka.Record, ev *event) {
 		}
 	}
 	ev.members = kept
-	if t, ok := parse.Stamp(stamp); ok && (ev.id != nil || r.Time.IsZero() || parse.Believable(t, r.Time)) {
+	if t, ok := parse.Stamp(stamp, r.Time, e.zone); ok && (ev.id != nil || r.Time.IsZero() || parse.Believable(t, r.Time)) {
 		ev.at = t
 	} else if stamp != nil {
 		e.tally.Doubted++

@@ -28,7 +28,7 @@ func (syslogTime) Name() string           { return "syslog" }
 func (syslogTime) Starts(first byte) bool { return isUpper(first) }
 
 func (syslogTime) Read(p *Parser) bool {
-	if weekday(p.message[p.start:]) {
+	if weekday(p.message[p.start:]) > 0 {
 		return false
 	}
 	var t Civil

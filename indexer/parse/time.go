@@ -16,48 +16,142 @@ const (
 // Civil is a time as written: what is missing is taken from the time of reading.
 type Civil struct {
 	year, month, day, hour, min, sec, nano int
-	offset                                 int  // seconds east of UTC
-	zoned, noYear, noDate                  bool // zoned: offset is set
+	offset                                 int  // seconds east of UTC, when zone is zoneOffset
+	zone                                   zone // what was written of a zone
+	abbreviation                           [5]byte
+	place                                  *time.Location
+	order                                  order
+	noYear, noDate                         bool
+	odd                                    bool // no clock shows it
 }
+
+// zone is what a time says of its zone.
+type zone uint8
+
+const (
+	zoneNone    zone = iota
+	zoneOffset       // offset
+	zonePlace        // place
+	zoneShared       // abbreviation, which several zones share
+	zoneUnknown      // it is written, and nobody knows what it means
+)
+
+// order is how three numbers of a date were written, where more than one way is possible.
+// year, month and day are then these numbers as they came.
+type order uint8
+
+const (
+	orderKnown order = iota
+	orderEither
+	orderShort // two digits each
+)
 
 // At makes a moment of what was written, for a message read at a time; a time without
 // zone is in the one given. False: it is too far from the time of reading to be
-// believed. It depends on nothing but its arguments: the same event read again gets the
-// same time, and so the same index.
+// believed, or there is more than one way to read it. It depends on nothing but its
+// arguments: the same event read again gets the same time, and so the same index.
 func (c *Civil) At(read time.Time, zone *time.Location) (time.Time, bool) {
-	if c.zoned {
+	if c.zone == zoneNone && c.order == orderKnown && !c.noYear && !c.noDate && !c.odd {
+		t := c.in(read, zone)
+		return t, Believable(t, read)
+	}
+	if c.odd {
+		return time.Time{}, false
+	}
+	switch c.zone {
+	case zoneUnknown:
+		return time.Time{}, false
+	case zonePlace:
+		zone = c.place
+	case zoneShared:
+		return c.atShared(read, zone)
+	case zoneOffset:
 		zone = time.UTC
 	}
 	var t time.Time
 	switch {
-	case c.noDate: // the day that brings it nearest to the time of reading
-		local := read.In(zone)
-		c.year, c.month, c.day = local.Year(), int(local.Month()), local.Day()
-		t = c.in(zone)
-		if d := t.Sub(read); d > 12*time.Hour {
-			t = t.AddDate(0, 0, -1)
-		} else if d < -12*time.Hour {
-			t = t.AddDate(0, 0, 1)
-		}
-	case c.noYear: // the year that brings it nearest, so that 31 December read on 1 January is of last year
-		year := read.In(zone).Year()
-		best := time.Duration(1<<63 - 1)
-		for y := year - 1; y <= year+1; y++ {
-			if c.year = y; c.day > rfc3339.DaysIn(y, c.month) {
-				continue
-			}
-			at := c.in(zone)
-			if d := at.Sub(read).Abs(); d < best {
-				t, best = at, d
-			}
-		}
-		if t.IsZero() {
-			return t, false
-		}
+	case c.order != orderKnown:
+		return c.atEither(read, zone)
+	case c.noDate:
+		t = c.nearestDay(read, zone)
+	case c.noYear:
+		t = c.nearestYear(read, zone)
 	default:
-		t = c.in(zone)
+		t = c.in(read, zone)
 	}
-	return t, Believable(t, read)
+	return t, !t.IsZero() && Believable(t, read)
+}
+
+// nearestDay is the time of day nearest to the time of reading.
+func (c *Civil) nearestDay(read time.Time, zone *time.Location) (best time.Time) {
+	local := read.In(zone).Add(time.Duration(c.offset) * time.Second)
+	for day := -1; day <= 1; day++ {
+		d := *c
+		year, month, n := local.AddDate(0, 0, day).Date()
+		d.year, d.month, d.day = year, int(month), n
+		if t := d.in(read, zone); best.IsZero() || t.Sub(read).Abs() < best.Sub(read).Abs() {
+			best = t
+		}
+	}
+	return best
+}
+
+// nearestYear is the day of the year nearest to the time of reading, so that 31 December
+// read on 1 January is of last year; zero: there is no such day.
+func (c *Civil) nearestYear(read time.Time, zone *time.Location) (best time.Time) {
+	year := read.In(zone).Year()
+	for y := year - 1; y <= year+1; y++ {
+		d := *c
+		if d.year = y; d.day > rfc3339.DaysIn(y, d.month) {
+			continue
+		}
+		if t := d.in(read, zone); best.IsZero() || t.Sub(read).Abs() < best.Sub(read).Abs() {
+			best = t
+		}
+	}
+	return best
+}
+
+// Of two ways to read a date, the one nearer to the time of reading is right when it is
+// within nearEnough of it, or the other is farther by farApart.
+const (
+	nearEnough = 2 * 24 * time.Hour
+	farApart   = 200 * 24 * time.Hour
+)
+
+// atEither reads a date of which day, month and year may be in more than one order.
+func (c *Civil) atEither(read time.Time, zone *time.Location) (time.Time, bool) {
+	a, b, d := c.year, c.month, c.day
+	var ways [3][3]int // year, month, day
+	if c.order == orderEither {
+		ways = [3][3]int{{a, b, d}, {a, d, b}}
+	} else {
+		ways = [3][3]int{{2000 + a, b, d}, {2000 + d, a, b}, {2000 + d, b, a}}
+	}
+	var best time.Time
+	nearest, next := time.Duration(1<<63-1), time.Duration(1<<63-1)
+	for _, w := range ways {
+		e := *c
+		e.year, e.month, e.day, e.order = w[0], w[1], w[2], orderKnown
+		if !e.date() {
+			continue
+		}
+		var t time.Time
+		if e.noYear {
+			t = e.nearestYear(read, zone)
+		} else {
+			t = e.in(read, zone)
+		}
+		if !Believable(t, read) || t.Equal(best) {
+			continue
+		}
+		if away := t.Sub(read).Abs(); away < nearest {
+			best, nearest, next = t, away, nearest
+		} else {
+			next = min(next, away)
+		}
+	}
+	return best, !best.IsZero() && (nearest <= nearEnough || next-nearest >= farApart)
 }
 
 // Believable reports whether a time may be that of an event read at another.
@@ -66,273 +160,68 @@ func Believable(t, read time.Time) bool {
 	return d <= maxAhead && d >= -maxBehind
 }
 
-func (c *Civil) in(zone *time.Location) time.Time {
-	if zone != time.UTC {
-		return time.Date(c.year, time.Month(c.month), c.day, c.hour, c.min, c.sec, c.nano, zone)
+// in is the moment when clocks in a zone show c. An hour that comes twice, when clocks
+// are set back, is the one nearer to the time of reading; one that is left out is counted
+// on from before.
+func (c *Civil) in(read time.Time, zone *time.Location) time.Time {
+	shown := rfc3339.Unix(c.year, c.month, c.day, c.hour, c.min, c.sec)
+	if zone == time.UTC {
+		return time.Unix(shown-int64(c.offset), int64(c.nano)).UTC()
 	}
-	sec := rfc3339.Unix(c.year, c.month, c.day, c.hour, c.min, c.sec) - int64(c.offset)
-	return time.Unix(sec, int64(c.nano)).UTC()
-}
-
-func two(b []byte, i int) int { return rfc3339.Two(b, i) }
-
-// matchTime reads a time of any form at b[0] and returns how many bytes it takes, 0 for
-// none. What follows it is no letter or digit.
-func matchTime(b []byte, c *Civil) int {
-	if len(b) < 8 {
-		return 0
-	}
-	n := 0
-	switch {
-	case !isDigit(b[0]):
-		n = matchNamed(b, c)
-	case b[2] == ':':
-		if n = matchClock(b, 0, c); n > 0 {
-			c.noDate = true
+	before, after := east(shown-86400, zone), east(shown+86400, zone)
+	one, other := shown-before, shown-after
+	if before != after {
+		if east(other, zone) == after && (east(one, zone) != before || abs(other-read.Unix()) < abs(one-read.Unix())) {
+			one = other
 		}
-	case isDigit(b[3]):
-		if b[4] == '-' || b[4] == '/' || b[4] == '.' {
-			n = matchISO(b, c)
-		} else {
-			n = matchEpoch(b, c)
-		}
-	case b[2] == '/' || b[2] == '-':
-		n = matchDayMonth(b, c)
 	}
-	if n > 0 && n < len(b) && (isDigit(b[n]) || isAlpha(b[n])) {
-		return 0
-	}
-	return n
+	return time.Unix(one, int64(c.nano)).UTC()
 }
 
-// matchISO: 2026-11-21T08:57:47.123456789+08:00 with - / or . in the date, T or space
-// between, . , or : before the fraction, and zone Z, UTC, GMT, +08:00, +0800, +08 or none.
-func matchISO(b []byte, c *Civil) int {
-	hi, lo := two(b, 0), two(b, 2)
-	c.month, c.day = two(b, 5), two(b, 8)
-	if hi < 0 || lo < 0 || at(b, 7) != b[4] || at(b, 10) != 'T' && at(b, 10) != ' ' {
-		return 0
-	}
-	c.year = hi*100 + lo
-	if !c.date() {
-		return 0
-	}
-	n := matchClock(b, 11, c)
-	if n == 0 {
-		return 0
-	}
-	return matchZone(b, n, c)
+// east is how many seconds clocks in a zone are ahead of UTC at a moment.
+func east(unix int64, zone *time.Location) int64 {
+	_, offset := time.Unix(unix, 0).In(zone).Zone()
+	return int64(offset)
 }
+
+func abs(n int64) int64 { return max(n, -n) }
 
 // date reports whether month and day are legal; the year may be unknown (0, a leap year).
 func (c *Civil) date() bool {
 	return c.month >= 1 && c.month <= 12 && c.day >= 1 && c.day <= rfc3339.DaysIn(c.year, c.month)
 }
 
-// matchClock: 08:57:47 with a fraction of up to nine digits (more are cut), from b[i];
-// it returns the index after it or 0.
-func matchClock(b []byte, i int, c *Civil) int {
-	c.hour, c.min, c.sec, c.nano = two(b, i), two(b, i+3), two(b, i+6), 0
-	if uint(c.hour) > 23 || uint(c.min) > 59 || uint(c.sec) > 60 || b[i+2] != ':' || b[i+5] != ':' {
-		return 0
-	}
-	i += 8
-	if s := at(b, i); s == '.' || s == ',' || s == ':' {
-		if nano, n := rfc3339.Fraction(b, i+1); n > i+1 && (s != ':' || n == i+4) {
-			c.nano = nano
-			return n
-		}
-	}
-	return i
-}
-
-func matchZone(b []byte, i int, c *Civil) int {
-	k := i
-	if at(b, k) == ' ' {
-		k++
-	}
-	switch at(b, k) {
-	case 'Z':
-		c.zoned = true
-		return k + 1
-	case 'U', 'G':
-		if len(b) >= k+3 && (string(b[k:k+3]) == "UTC" || string(b[k:k+3]) == "GMT") {
-			c.zoned = true
-			return k + 3
-		}
-	case '+', '-':
-		h, m, n := two(b, k+1), two(b, k+3), k+5
-		if at(b, k+3) == ':' {
-			m, n = two(b, k+4), k+6
-		} else if m < 0 && k == i {
-			m, n = 0, k+3
-		}
-		if uint(h) > 18 || uint(m) > 59 || isDigit(at(b, n)) {
-			return i
-		}
-		c.zoned, c.offset = true, h*3600+m*60
-		if b[k] == '-' {
-			c.offset = -c.offset
-		}
-		return n
-	}
-	return i
-}
-
-// matchEpoch: seconds (ten digits, with or without a fraction) or milli-, micro- or
-// nanoseconds (13, 16, 19 digits) since 1970.
-func matchEpoch(b []byte, c *Civil) int {
-	n, v := 0, 0
-	for ; n < len(b) && n < 20 && isDigit(b[n]); n++ {
-		v = v*10 + int(b[n]-'0')
-	}
-	switch n {
-	case 10:
-		c.sec = v
-		if at(b, n) == '.' {
-			c.nano, n = rfc3339.Fraction(b, n+1)
-		}
-	case 13:
-		c.sec, c.nano = v/1000, v%1000*1_000_000
-	case 16:
-		c.sec, c.nano = v/1_000_000, v%1_000_000*1000
-	case 19:
-		c.sec, c.nano = v/1_000_000_000, v%1_000_000_000
-	default:
-		return 0
-	}
-	c.year, c.month, c.day, c.zoned = 1970, 1, 1, true
-	return n
-}
-
-// matchDayMonth: 21/Nov/2026:08:57:47 +0800 (access logs), 21-Nov-2026 08:57:47.123
-// (Tomcat).
-func matchDayMonth(b []byte, c *Civil) int {
-	if len(b) < 20 {
-		return 0
-	}
-	c.day, c.month = two(b, 0), month(b[3:])
-	hi, lo := two(b, 7), two(b, 9)
-	if b[6] != b[2] || hi < 0 || lo < 0 || b[11] != ':' && b[11] != ' ' {
-		return 0
-	}
-	c.year = hi*100 + lo
-	if !c.date() {
-		return 0
-	}
-	n := matchClock(b, 12, c)
-	if n == 0 {
-		return 0
-	}
-	return matchZone(b, n, c)
-}
-
-// matchNamed: Nov 21 08:57:47 (syslog), Sat Nov 21 08:57:47.123456 2026 (Apache, ctime).
-func matchNamed(b []byte, c *Civil) int {
-	i := 0
-	if weekday(b) {
-		if i = 4; at(b, 3) == ',' {
-			i = 5
-		}
-	}
-	if c.month = month(b[i:]); c.month == 0 || at(b, i+3) != ' ' {
-		return 0
-	}
-	i += 4
-	if at(b, i) == ' ' { // the day is padded by a space
-		if !isDigit(at(b, i+1)) {
-			return 0
-		}
-		c.day = int(b[i+1] - '0')
-		i += 2
-	} else if c.day = two(b, i); c.day >= 0 {
-		i += 2
-	} else if isDigit(at(b, i)) {
-		c.day = int(b[i] - '0')
-		i++
-	}
-	if at(b, i) != ' ' || !c.date() {
-		return 0
-	}
-	i++
-	if y := two(b, i); y >= 19 && two(b, i+2) >= 0 && at(b, i+4) == ' ' { // Cisco: Nov 21 2026 08:57:47
-		c.year = y*100 + two(b, i+2)
-		return matchClock(b, i+5, c)
-	}
-	n := matchClock(b, i, c)
-	if n == 0 {
-		return 0
-	}
-	if hi, lo := two(b, n+1), two(b, n+3); at(b, n) == ' ' && hi >= 19 && lo >= 0 && !isDigit(at(b, n+5)) && at(b, n+5) != '-' {
-		c.year = hi*100 + lo
-		return n + 5
-	}
-	c.noYear = true
-	return n
-}
-
-func month(b []byte) int {
-	if len(b) < 3 {
-		return 0
-	}
-	switch string(b[:3]) {
-	case "Jan":
-		return 1
-	case "Feb":
-		return 2
-	case "Mar":
-		return 3
-	case "Apr":
-		return 4
-	case "May":
-		return 5
-	case "Jun":
-		return 6
-	case "Jul":
-		return 7
-	case "Aug":
-		return 8
-	case "Sep":
-		return 9
-	case "Oct":
-		return 10
-	case "Nov":
-		return 11
-	case "Dec":
-		return 12
-	}
-	return 0
-}
-
-func weekday(b []byte) bool {
-	if len(b) < 5 || b[3] != ' ' && b[3] != ',' {
-		return false
-	}
-	switch string(b[:3]) {
-	case "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun":
-		return true
-	}
-	return false
-}
-
-// Stamp reads the value of an event's @timestamp: RFC 3339, quoted, or a number of
-// seconds or fractions of it since 1970.
-func Stamp(value []byte) (time.Time, bool) {
+// Stamp reads the value of an event's @timestamp: a time, quoted, or a number of seconds
+// or fractions of it since 1970, for an event read at a time. A time without zone is in
+// the one given.
+func Stamp(value []byte, read time.Time, zone *time.Location) (time.Time, bool) {
 	if len(value) > 1 && value[0] == '"' {
 		value = value[1 : len(value)-1]
 	}
 	var c Civil
-	if n := matchTime(value, &c); n == 0 || n != len(value) || c.noYear || c.noDate {
+	if !wholeTime(value, &c) || c.noYear || c.noDate || c.odd || c.zone == zoneUnknown {
 		return time.Time{}, false
 	}
-	return c.in(time.UTC), true
+	if c.zone == zoneNone && c.order == orderKnown {
+		return c.in(read, zone), true
+	}
+	if c.zone == zoneOffset && c.order == orderKnown {
+		return c.in(read, time.UTC), true
+	}
+	return c.At(read, zone)
 }
 
-// ISO reads a time of ISO 8601 with a zone that is all of b.
+// wholeTime reads a time that is all of b.
+func wholeTime(b []byte, c *Civil) bool {
+	n := matchTime(b, c)
+	return n > 0 && n == len(b)
+}
+
+// ISO reads a time of ISO 8601 in UTC or with an offset that is all of b.
 func ISO(b []byte) (time.Time, bool) {
 	var c Civil
-	if len(b) < 19 || matchISO(b, &c) != len(b) || !c.zoned {
+	if len(b) < 19 || matchISO(b, &c) != len(b) || c.zone != zoneOffset {
 		return time.Time{}, false
 	}
-	return c.in(time.UTC), true
+	return c.in(time.Time{}, time.UTC), true
 }
