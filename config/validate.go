@@ -494,9 +494,7 @@ func (k *checker) indexer() {
 	if Subscribed(x.Topics, x.DeadLetterTopic) {
 		k.fail("indexer.dead_letter_topic", "is one of indexer.topics, so dead letters would be read again")
 	}
-	if _, err := time.LoadLocation(x.Timezone); err != nil || x.Timezone == "Local" {
-		k.fail("indexer.timezone", "expected a name of the time zone database such as UTC or Europe/Berlin, got %s", k.show("indexer.timezone", x.Timezone))
-	}
+	k.zone("indexer.timezone", x.Timezone)
 	for _, topic := range sortedKeys(x.Codecs) {
 		if !Subscribed(x.Topics, topic) {
 			k.fail(join("indexer.codecs", topic), "is none of indexer.topics")
@@ -516,6 +514,13 @@ func (k *checker) indexer() {
 	}
 }
 
+// zone checks the name of a time zone. Local would be another on each host.
+func (k *checker) zone(key, name string) {
+	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+		k.fail(key, "expected a name of the time zone database such as UTC or Europe/Berlin, got %s", k.show(key, name))
+	}
+}
+
 func (k *checker) output(key string, o *Output) {
 	if o.Name == "" {
 		k.fail(key+".name", "missing: it is appended to the group name, such as online")
@@ -524,6 +529,7 @@ func (k *checker) output(key string, o *Output) {
 	}
 	k.elasticsearch(key+".elasticsearch", &o.Elasticsearch)
 	k.index(key+".index", o.Index)
+	k.zone(key+".index_timezone", o.IndexTimezone)
 	if b := o.Bulk; b.MaxConcurrency < b.Concurrency {
 		k.fail(key+".bulk.max_concurrency", "expected at least concurrency (%d), got %d", b.Concurrency, b.MaxConcurrency)
 	}

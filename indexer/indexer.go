@@ -80,6 +80,9 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	if f.documents.Pattern, err = document.NewPattern(o.Index); err != nil {
 		return nil, err
 	}
+	if f.documents.Days, err = days(o); err != nil {
+		return nil, err
+	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
 	options := kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
 	if f.group, err = kafka.NewGroup(cluster, options, f); err != nil {
@@ -98,6 +101,15 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	}
 	st.Section("output "+o.Name, f.status)
 	return f, nil
+}
+
+// days are those that an output's indices may be called by.
+func days(o *config.Output) (document.Days, error) {
+	zone, err := time.LoadLocation(o.IndexTimezone)
+	if err != nil {
+		return document.Days{}, fmt.Errorf("index_timezone: %w", err)
+	}
+	return document.Days{Zone: zone, MaxAge: o.MaxAge.D(), MaxAhead: o.MaxAhead.D()}, nil
 }
 
 // drainTimeout leaves a part of the time to stop for the last commit and for leaving,

@@ -104,7 +104,7 @@ func (w *world) produceWith(n int, headers []kgo.RecordHeader, partitions ...int
 			id := schemas.NewPlace("s", "", "").Line(int64(w.n)).Add(msg).ID(at)
 			w.sent[id.String()] = w.n
 			l := schemas.Line{ID: id, Time: at, Message: msg, Offset: int64(w.n), Size: int64(len(msg))}
-			records = append(records, &kgo.Record{Topic: testTopic, Partition: p, Key: []byte("source"), Value: schemas.AppendEvent(nil, &l, tail), Headers: headers})
+			records = append(records, &kgo.Record{Topic: testTopic, Partition: p, Key: []byte("source"), Value: schemas.AppendEvent(nil, &l, tail), Headers: headers, Timestamp: at})
 			w.n++
 		}
 	}

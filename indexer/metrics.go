@@ -22,6 +22,8 @@ var (
 	malformedEvents = metrics.NewCounter("indexer_malformed_events", "events", "Events that were not what the topic's codec says, indexed as text with a tag", "output")
 	parsedEvents    = metrics.NewCounter("indexer_parsed_events", "events", "Events by the format of their message", "output", "format")
 	doubtedTimes    = metrics.NewCounter("indexer_doubted_times", "times", "Times in lines that are too far from the time of reading to be believed", "output")
+	otherDayEvents  = metrics.NewCounter("indexer_other_day_events", "events", "Events whose time is outside of max_age and max_ahead: their index is of the day of their record", "output")
+	undatedEvents   = metrics.NewCounter("indexer_undated_events", "events", "Events of records without a time: their index is undated", "output")
 	bulkRequests    = metrics.NewCounter("indexer_bulk_requests", "requests", "Bulk requests by status; 0: no answer", "output", "status")
 	bulkSeconds     = metrics.NewHistogram("indexer_bulk_seconds", "seconds", "Time of a bulk request", "output")
 	bulkBytes       = metrics.NewCounter("indexer_bulk_bytes", "bytes", "Bytes of bulk bodies before compression", "output")
@@ -42,6 +44,7 @@ type figures struct {
 
 	output             elastic.Figures
 	malformed, doubted metrics.Counter
+	otherDay, undated  metrics.Counter
 	parsed             [parse.Count]metrics.Counter // by format
 }
 
@@ -57,6 +60,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkAllowed, output),
 		},
 		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),
+		otherDay: reg.Counter(otherDayEvents, output), undated: reg.Counter(undatedEvents, output),
 	}
 	for id, name := range parse.Names() {
 		f.parsed[id] = reg.Counter(parsedEvents, output, name)
@@ -76,10 +80,12 @@ func (f *figures) encoded(t document.Tally) {
 			f.parsed[id].Add(float64(n))
 		}
 	}
-	if t.Malformed > 0 {
-		f.malformed.Add(float64(t.Malformed))
-	}
-	if t.Doubted > 0 {
-		f.doubted.Add(float64(t.Doubted))
+	for _, met := range []struct {
+		counter metrics.Counter
+		n       int
+	}{{f.malformed, t.Malformed}, {f.doubted, t.Doubted}, {f.otherDay, t.OtherDay}, {f.undated, t.Undated}} {
+		if met.n > 0 {
+			met.counter.Add(float64(met.n))
+		}
 	}
 }

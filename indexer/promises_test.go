@@ -61,6 +61,40 @@ func TestNothingIsDoubled(t *testing.T) {
 	}
 }
 
+// One application with lines of many days, all read now, makes the index of today alone,
+// and what is sent again goes there too.
+func TestOldLinesMakeFewIndices(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.cfg.Indexer.Codecs = map[string]string{testTopic: "plain"}
+	now := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+	var records []*kgo.Record
+	for day := range 200 {
+		at := now.AddDate(0, 0, -8*day)
+		records = append(records, &kgo.Record{Topic: testTopic, Value: []byte(at.Format(time.RFC3339) + " line"), Timestamp: now.Add(time.Duration(day) * time.Second)})
+	}
+	w.put(records...)
+	w.es.OnRequest(func(*estest.Request) estest.Answer { return estest.Answer{Cut: true} })
+	r := w.start()
+	w.until("all indexed, unheard", func() bool { return w.es.Len() == 200 })
+	r.stop()
+	w.es.OnRequest(nil)
+	r = w.start()
+	w.allCommitted(map[int32]int64{0: 200})
+	r.stop()
+	for key, doc := range w.es.Docs() {
+		if !strings.HasPrefix(key, "sluice-2026.11.29/") {
+			t.Errorf("%s: %s", key, doc)
+		}
+	}
+	if n := w.es.Len(); n != 200 {
+		t.Errorf("%d documents, want 200", n)
+	}
+	if n := r.figure("indexer_other_day_events_total"); n != 199 {
+		t.Errorf("%v events of another day, want 199", n)
+	}
+}
+
 // slack is for a machine that is busy with other tests.
 const slack = 10 * time.Second
 

@@ -19,11 +19,17 @@ const (
 	tagNoSyslog = "_syslogparsefailure"
 )
 
+// Tags of documents whose index is not of the day of their time.
+const (
+	tagOtherDay = "_timeoutofrange" // it is of the day of the record
+	tagUndated  = "_undated"        // it is of no day, since the record has no time
+)
+
 // readECS reads an event of ours without a parser, and any other JSON with one.
 func (e *Encoder) readECS(r *kafka.Record, ev *event) {
 	if h, ok := schemas.ParseHead(r.Value); ok && isID(h.ID) && bytes.IndexByte(r.Value, '\n') < 0 && e.object.ReadRest(h.Rest) {
 		if at, ok := parse.ISO(h.Time); ok {
-			ev.id, ev.at, ev.message, ev.members = h.ID, at, h.Message, e.object.Members
+			ev.id, ev.at, ev.message, ev.members, ev.ours = h.ID, at, h.Message, e.object.Members, true
 			return
 		}
 	}
@@ -110,11 +116,10 @@ func (e *Encoder) readable(value []byte) []byte {
 func (e *Encoder) malformed(r *kafka.Record, ev *event, why, tag string) {
 	e.tally.Malformed++
 	e.line = jsontext.Append(e.line[:0], r.Value)
-	*ev = event{at: r.Time, message: e.line}
+	*ev = event{at: r.Time, message: e.line, tag: tag}
 	e.fromHeaders(r, ev)
 	e.extra = append(e.extra, `,"error":{"message":"`...)
-	e.extra = append(jsontext.Append(e.extra, why), `"},"tags":["`...)
-	e.extra = append(append(e.extra, tag...), `"]`...)
+	e.extra = append(jsontext.Append(e.extra, why), `"}`...)
 	ev.extra = e.extra
 }
 

@@ -7,6 +7,7 @@
 package document
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sluicelog/sluice/indexer/parse"
@@ -16,14 +17,15 @@ import (
 )
 
 // Encoder makes the two lines of a bulk request of a record. It depends on the record
-// alone (but for event.ingested), so a record read again gives the same index, id and
-// document. It serves one goroutine, and allocates only for records larger than those
+// alone, so a record read again gives the same index, id and document (but for
+// event.ingested, and @timestamp where neither the record nor its event has a time). It serves one goroutine, and allocates only for records larger than those
 // before and for names of indices it has not made yet.
 type Encoder struct {
 	codec    string
 	original bool // keep the line in event.original
 	zone     *time.Location
 	names    names
+	days     Days
 	parser   *parse.Parser
 
 	object jsontext.Object // members of the event
@@ -31,13 +33,15 @@ type Encoder struct {
 	clean  []byte          // the value, where it had to be changed to be read
 	extra  []byte          // members of documents that are made from no ECS event
 	line   []byte          // a line escaped
-	now    []byte          // event.ingested
+	made   time.Time       // when documents are made
+	now    []byte          // the same, event.ingested
 	tally  Tally
 }
 
 // Options say how documents are made.
 type Options struct {
 	Pattern  *Pattern       // of the names of indices
+	Days     Days           // that these names may have
 	Zone     *time.Location // of times that name none
 	Codec    string         // of the topic: ecs, json, plain or syslog; empty: ecs
 	Original bool           // keep the line as read in event.original
@@ -48,15 +52,20 @@ type Tally struct {
 	Formats   [parse.Count]int // messages, by the format that read them
 	Malformed int              // events that were not what their codec says
 	Doubted   int              // times that were not believed
+	OtherDay  int              // events whose index is of the day of their record, not of their own time
+	Undated   int              // events whose index has no day
 }
 
 // NewEncoder makes the encoder of a partition.
 func NewEncoder(o Options) *Encoder {
-	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern}, parser: parse.New(o.Zone)}
+	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern, zone: o.Days.Zone}, days: o.Days, parser: parse.New(o.Zone)}
 }
 
 // At sets the time that documents are made at, event.ingested.
-func (e *Encoder) At(now time.Time) { e.now = schemas.AppendTime(e.now[:0], now) }
+func (e *Encoder) At(now time.Time) {
+	e.made = now
+	e.now = schemas.AppendTime(e.now[:0], now)
+}
 
 // Tally is what was met since it was asked last.
 func (e *Encoder) Tally() Tally {
@@ -75,6 +84,8 @@ type event struct {
 	extra    []byte            // rendered members, each after a comma
 	dataset  []byte            // event.dataset to be added
 	original []byte            // the line, where message is not it
+	ours     bool              // an event of the shipper: its time was checked there
+	tag      string            // why it is not as it should be; empty: it is
 	keep     bool              // the original whether asked for or not: the document does not hold all of it
 	found    *parse.Found      // set by codecs that parse
 }
@@ -82,6 +93,12 @@ type event struct {
 // Append appends the lines of a record from a topic.
 func (e *Encoder) Append(dst []byte, r *kafka.Record, topic string, partition int32) []byte {
 	var ev event
+	whole, recorded := r, r.Time
+	if ms := r.Time.UnixMilli(); ms <= 0 || ms > lastTime { // what writers put there that know no time
+		read := *r
+		read.Time, recorded = e.made, time.Time{}
+		r = &read
+	}
 	switch e.codec { // no table of functions: the event would be allocated
 	case "json":
 		e.readJSON(r, &ev)
@@ -92,8 +109,11 @@ func (e *Encoder) Append(dst []byte, r *kafka.Record, topic string, partition in
 	default:
 		e.readECS(r, &ev)
 	}
-	return e.write(dst, r, &ev, topic, partition)
+	return e.write(dst, whole, recorded, &ev, topic, partition)
 }
+
+// lastTime is the last that Elasticsearch takes as four digits of a year, in ms since 1970.
+const lastTime = 253_402_300_799_999
 
 // Shed lets go of what a record was made of, and of buffers above a size: there is an
 // encoder for each partition.
@@ -108,8 +128,13 @@ func (e *Encoder) Shed(size int) {
 	e.parser.Shed(size)
 }
 
-// write appends the action and the document of an event.
-func (e *Encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, partition int32) []byte {
+// write appends the action and the document of an event. recorded is the time of the
+// record, zero if it has none: the index then depends on no clock, while @timestamp of an
+// event without a time is that of making the document.
+func (e *Encoder) write(dst []byte, r *kafka.Record, recorded time.Time, ev *event, topic string, partition int32) []byte {
+	if recorded.IsZero() && ev.ours {
+		recorded = ev.at
+	}
 	has := e.look(ev)
 	if ev.found == nil {
 		if ev.absent {
@@ -127,9 +152,16 @@ func (e *Encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, pa
 	if !f.Time.IsZero() && !has.roles.Has(parse.RoleTime) {
 		at = f.Time
 	}
+	day, odd := e.days.day(at, recorded)
+	switch odd {
+	case tagOtherDay:
+		e.tally.OtherDay++
+	case tagUndated:
+		e.tally.Undated++
+	}
 
 	dst = append(dst, `{"create":{"_index":"`...)
-	dst = append(dst, e.index(at, r, ev)...)
+	dst = append(dst, e.index(day, r, ev)...)
 	dst = append(dst, `","_id":"`...)
 	if ev.id != nil {
 		dst = append(dst, ev.id...)
@@ -142,7 +174,12 @@ func (e *Encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, pa
 		dst = append(append(dst, `","message":"`...), f.Message...)
 	}
 	dst = append(dst, '"')
+	tagged := ev.tag != "" || odd != ""
 	for _, m := range ev.members {
+		if tagged && string(m.Key) == schemas.FieldTags {
+			dst, tagged = appendTags(dst, m.Value, ev.tag, odd), false
+			continue
+		}
 		dst = append(append(append(dst, `,"`...), m.Key...), `":`...)
 		object := m.Value[0] == '{'
 		from := len(dst) + 1
@@ -167,6 +204,9 @@ func (e *Encoder) write(dst []byte, r *kafka.Record, ev *event, topic string, pa
 		dst = append(append(append(dst, `,"trace":{"id":"`...), f.Trace...), `"}`...)
 	}
 	dst = append(dst, ev.extra...)
+	if tagged {
+		dst = appendTags(dst, nil, ev.tag, odd)
+	}
 	if len(f.App) > 0 {
 		dst = append(append(append(dst, `,"app":{`...), f.App...), '}')
 	}
@@ -283,6 +323,29 @@ func (e *Encoder) appendEvent(dst []byte, ev *event, at time.Time, has present) 
 	return dst
 }
 
+// appendTags appends the tags that an event has, a list or a single value, and those that
+// are not empty.
+func appendTags(dst, have []byte, tags ...string) []byte {
+	dst = append(dst, `,"`+schemas.FieldTags+`":[`...)
+	from := len(dst)
+	if len(have) > 0 && have[0] == '[' {
+		have = bytes.TrimSpace(have[1 : len(have)-1])
+	}
+	if dst = append(dst, have...); string(have) == "null" {
+		dst = dst[:from]
+	}
+	for _, t := range tags {
+		if t == "" {
+			continue
+		}
+		if len(dst) > from {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), t...), '"')
+	}
+	return append(dst, ']')
+}
+
 // closeObject appends the members of an object to those from an index on.
 func closeObject(dst []byte, from int, object []byte) []byte {
 	rest := object[jsontext.SkipSpace(object, 1):]
@@ -292,11 +355,11 @@ func closeObject(dst []byte, from int, object []byte) []byte {
 	return append(dst, rest...)
 }
 
-// index is the name of the index: by the headers of the record, or the event's fields
-// where it has no headers.
-func (e *Encoder) index(at time.Time, r *kafka.Record, ev *event) string {
+// index is the name of the index of a day: by the headers of the record, or the event's
+// fields where it has no headers.
+func (e *Encoder) index(day time.Time, r *kafka.Record, ev *event) string {
 	if !e.names.pattern.fields {
-		return e.names.of(at, nil, nil, nil)
+		return e.names.of(day, nil, nil, nil)
 	}
 	field := func(headerName, object, name string) []byte {
 		if v := header(r, headerName); len(v) > 0 {
@@ -316,5 +379,5 @@ func (e *Encoder) index(at time.Time, r *kafka.Record, ev *event) string {
 		}
 		return nil
 	}
-	return e.names.of(at, field(schemas.HeaderDC, "labels", "dc"), field(schemas.HeaderDataset, "event", "dataset"), field(schemas.HeaderApp, "service", "name"))
+	return e.names.of(day, field(schemas.HeaderDC, "labels", "dc"), field(schemas.HeaderDataset, "event", "dataset"), field(schemas.HeaderApp, "service", "name"))
 }

@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +15,8 @@ import (
 )
 
 // Pattern is how the index of an event is called, such as sluice-{dataset}-{yyyy.MM.dd}.
-// The name depends on the event's bytes alone: an event sent again goes to the same
-// index, where its id is found. It is not changed once made.
+// The name depends on the record alone, and on no clock: a record read again goes to the
+// same index, where its id is found. It is not changed once made.
 type Pattern struct {
 	parts  []part
 	fields bool // one of dc, dataset, app is asked for
@@ -94,7 +95,11 @@ func (p *Pattern) Wildcard() string {
 	return b.String()
 }
 
-// name makes the name of the index; hours are since 1970.
+// noHour is the hour of what has no time: its date is undated.
+const noHour = math.MinInt64
+
+// name makes the name of the index; hours are since 1970, by the clocks of the zone in
+// which days begin.
 func (p *Pattern) name(hours int64, dc, dataset, app string) string {
 	var b strings.Builder
 	t := time.Unix(hours*3600, 0).UTC()
@@ -103,6 +108,10 @@ func (p *Pattern) name(hours int64, dc, dataset, app string) string {
 		case partText:
 			b.WriteString(q.text)
 		case partDate:
+			if hours == noHour {
+				b.WriteString("undated")
+				continue
+			}
 			b.WriteString(strings.NewReplacer("yyyy", fmt.Sprintf("%04d", t.Year()), "MM", fmt.Sprintf("%02d", t.Month()), "dd", fmt.Sprintf("%02d", t.Day()), "HH", fmt.Sprintf("%02d", t.Hour())).Replace(q.text))
 		case partDC:
 			b.WriteString(legal(dc))
@@ -151,21 +160,23 @@ func cut(s string, n int) string {
 // names keeps the names made so far; it serves one goroutine.
 type names struct {
 	pattern *Pattern
+	zone    *time.Location // in which days begin; nil: UTC
 	known   map[nameKey]string
 }
 
 type nameKey struct {
-	hours            int64
+	hours            int64 // as name takes them
 	dc, dataset, app string
 }
 
 // maxNames bounds the memory, some 300 KB for each partition: beyond it all are forgotten.
 const maxNames = 512
 
+// of is the name for a day, that of no day where t is zero.
 func (n *names) of(t time.Time, dc, dataset, app []byte) string {
 	const most = maxField + utf8.UTFMax // of a longer one the rest is in no name
 	dc, dataset, app = dc[:min(len(dc), most)], dataset[:min(len(dataset), most)], app[:min(len(app), most)]
-	hours := t.Unix() / 3600
+	hours := n.hours(t)
 	if s, ok := n.known[nameKey{hours, string(dc), string(dataset), string(app)}]; ok {
 		return s
 	}
@@ -178,6 +189,23 @@ func (n *names) of(t time.Time, dc, dataset, app []byte) string {
 	return s
 }
 
+// hours are those since 1970 by the clocks of the zone.
+func (n *names) hours(t time.Time) int64 {
+	if t.IsZero() {
+		return noHour
+	}
+	seconds := t.Unix()
+	if n.zone != nil && n.zone != time.UTC {
+		_, east := t.In(n.zone).Zone()
+		seconds += int64(east)
+	}
+	hours := seconds / 3600
+	if seconds%3600 < 0 {
+		hours--
+	}
+	return hours
+}
+
 // appendRecordID appends the id of an event that brought none: where it is in Kafka, and
 // a hash of its time and value, since another event is at the same offset once the topic
 // was made again, and in another cluster's topic of that name.
@@ -186,4 +214,26 @@ func appendRecordID(dst []byte, topic string, partition int32, r *kafka.Record) 
 	dst = append(strconv.AppendInt(dst, int64(partition), 10), '-')
 	dst = append(strconv.AppendInt(dst, r.Offset, 10), '-')
 	return strconv.AppendUint(dst, xxh3.HashSeed(r.Value, uint64(r.Time.UnixNano())), 36)
+}
+
+// Days say which day an index name may have: that of the event's own time, as long as
+// this is near to that of its record.
+type Days struct {
+	Zone     *time.Location // in which days begin; nil: UTC
+	MaxAge   time.Duration  // before the record's time; 0: any
+	MaxAhead time.Duration  // after the record's time; 0: any
+}
+
+// day is the time by which the index is called, of an event at a time of its own whose
+// record is of another; zero: there is none to be trusted. The tag says what is odd about
+// it. One application with old lines, or a clock gone wrong, would else make an index for
+// every day that it names.
+func (d *Days) day(at, record time.Time) (time.Time, string) {
+	switch {
+	case record.IsZero():
+		return time.Time{}, tagUndated
+	case d.MaxAge > 0 && record.Sub(at) > d.MaxAge, d.MaxAhead > 0 && at.Sub(record) > d.MaxAhead:
+		return record, tagOtherDay
+	}
+	return at, ""
 }
