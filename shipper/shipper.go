@@ -136,7 +136,7 @@ func discoverers(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st
 		if err != nil {
 			return nil, err
 		}
-		d, err := docker.New(cfg.Shipper.Docker, apps, log, reg, st.Need("docker"))
+		d, err := docker.New(cfg.Shipper.Docker, apps, log, reg, st.Need("docker"), st.Need("logs of docker"))
 		if err != nil {
 			return nil, err
 		}

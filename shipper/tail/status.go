@@ -89,6 +89,9 @@ func (t *Tail) status() any {
 		if st.Error == "" {
 			st.Error = s.problem.Reason()
 		}
+		if st.Error == "" && len(s.files) == 0 {
+			st.Error = "there is no file under this path"
+		}
 		for _, f := range s.files {
 			at, _ := f.window().Position()
 			st.Files = append(st.Files, fileStatus{

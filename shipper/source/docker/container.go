@@ -53,7 +53,7 @@ func (d *Daemon) Recall(kept map[string][]byte) (changes []source.Change) {
 		if json.Unmarshal(v, c) != nil || c.ID != id {
 			continue
 		}
-		d.known[id] = state{reported: true}
+		d.known[id] = state{reported: true, path: c.Path}
 		changes = append(changes, c.change(&d.cfg, nil))
 	}
 	return changes

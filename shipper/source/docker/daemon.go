@@ -32,6 +32,7 @@ type Daemon struct {
 	log    *slog.Logger
 	reg    *metrics.Registry
 	health *admin.Dependency
+	sight  sight
 	out    chan<- source.Change
 
 	api     *api
@@ -54,6 +55,7 @@ type Daemon struct {
 type state struct {
 	runs     bool
 	reported bool   // what it is was reported, or it is skipped
+	path     string // of its log, for us; empty: it is not known yet
 	skip     string // as in inspected
 	lost     bool   // not reported, and not in the last list
 }
@@ -68,8 +70,9 @@ const (
 )
 
 // New makes a Daemon; an error means that cfg.Endpoint is none. apps name what runs in a
-// container; health is kept up to date with whether the daemon answers.
-func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics.Registry, health *admin.Dependency) (*Daemon, error) {
+// container; health is kept up to date with whether the daemon answers, logs with whether
+// what it writes is there for us to read.
+func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics.Registry, health, logs *admin.Dependency) (*Daemon, error) {
 	a, err := newAPI(&cfg)
 	if err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func New(cfg config.Docker, apps source.AppRules, log *slog.Logger, reg *metrics
 		return nil, err
 	}
 	return &Daemon{
-		cfg: cfg, judge: judge{&cfg, apps}, log: log, reg: reg, health: health, api: a, seen: seen,
+		cfg: cfg, judge: judge{&cfg, apps}, log: log, reg: reg, health: health, sight: sight{health: logs, log: log}, api: a, seen: seen,
 		known: map[string]state{}, asking: map[string]*asking{}, jobs: make(chan string), answers: make(chan answer),
 		warned: map[string]bool{},
 	}, nil
@@ -207,17 +210,23 @@ func (d *Daemon) list(ctx context.Context) {
 	d.root(ctx)
 	d.watch(ctx)
 	there := make(map[string]bool, len(all))
+	var logs []string // of those that run
 	for i := range all {
 		id := all[i].ID
 		there[id] = true
 		runs := running(all[i].State)
-		if was := d.known[id]; !was.reported || was.runs != runs {
+		was := d.known[id]
+		if !was.reported || was.runs != runs {
 			d.look(ctx, id, asking{runs: runs})
+		}
+		if runs && was.path != "" && was.skip == "" {
+			logs = append(logs, was.path)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 	}
+	d.sight.check(d.containers, logs)
 	for id, was := range d.known {
 		switch {
 		case there[id]:
@@ -302,7 +311,7 @@ func (d *Daemon) takeFound(ctx context.Context) {
 // log if it is open.
 func (d *Daemon) follow(ctx context.Context, id string, in *inspected, runs bool, log *source.Log) {
 	was := d.known[id]
-	d.known[id] = state{runs: runs, reported: true, skip: in.skip}
+	d.known[id] = state{runs: runs, reported: true, path: in.container.Path, skip: in.skip}
 	if in.skip != "" {
 		if log != nil {
 			_ = unix.Close(log.FD)

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluicelog/sluice/config"
-	"github.com/sluicelog/sluice/internal/admin"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/source"
@@ -22,7 +21,7 @@ import (
 
 func testDaemon(t *testing.T, cfg config.Docker, out chan source.Change) *Daemon {
 	t.Helper()
-	d, err := New(cfg, apps(t), slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), admin.NewState("shipper").Need("docker"))
+	d, err := New(cfg, apps(t), slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
