@@ -119,7 +119,7 @@ func follow(t *testing.T, kept map[string][]byte, do func(*follower)) {
 		f := &follower{engine: &engine{containers: map[string]string{}}, t: t, state: admin.NewState("shipper"), changes: make(chan source.Change, 100)}
 		cfg := config.Default().Shipper.Docker
 		cfg.Dataset = "docker"
-		d, err := New(cfg, apps(t), slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), f.state.Need("docker"), f.state.Need("logs of docker"))
+		d, err := New(cfg, apps(t), slog.New(slog.DiscardHandler), metrics.New("shipper", "h"), f.state.Need("docker"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
