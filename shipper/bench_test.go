@@ -79,7 +79,7 @@ func BenchmarkShipFiles(b *testing.B) {
 		storer := position.NewStorer(store, reg)
 		t := tail.New(cfg, log, reg, tail.Parts{Sender: sender, Refusals: refusals, Storer: storer, Look: func() {}})
 		ctx, cancel := context.WithCancel(b.Context())
-		s, err := files.New(cfg.Shipper.Files, time.Second, log)
+		s, err := files.New(cfg.Shipper.Files, time.Second, log, reg)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -125,10 +125,11 @@ func stopMargin(timeout time.Duration) time.Duration { return min(timeout/4, tim
 // discoverers are what the configuration asks for.
 func discoverers(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, st *admin.State) (found []source.Discoverer, err error) {
 	if len(cfg.Shipper.Files) > 0 {
-		s, err := files.New(cfg.Shipper.Files, cfg.Shipper.Scan.D(), log)
+		s, err := files.New(cfg.Shipper.Files, cfg.Shipper.Scan.D(), log, reg)
 		if err != nil {
 			return nil, err
 		}
+		st.Section("globs", s.Status)
 		found = append(found, s)
 	}
 	if cfg.Shipper.Docker.Enabled {

@@ -333,7 +333,7 @@ func TestSourceIDsOfJSONFilesAreThoseOfTheirContainers(t *testing.T) {
 	}
 	path := filepath.Join(dir, id+"-json.log")
 	shiptest.Append(t, path, "")
-	scanner, err := files.New([]config.Files{{Paths: []string{path}, Codec: "docker"}}, time.Hour, slog.New(slog.DiscardHandler))
+	scanner, err := files.New([]config.Files{{Paths: []string{path}, Codec: "docker"}}, time.Hour, slog.New(slog.DiscardHandler), metrics.New("shipper", "host1"))
 	if err != nil {
 		t.Fatal(err)
 	}

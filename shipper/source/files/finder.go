@@ -12,7 +12,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/glob"
-	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/source"
@@ -24,8 +24,7 @@ type Finder struct {
 	entries  []entry
 	interval time.Duration
 	ask      wake.Signal
-	log      *slog.Logger
-	failing  logonce.States[string] // by glob; owned by Run
+	hits     *hits
 }
 
 // entry is an entry of shipper.files.
@@ -38,8 +37,8 @@ type entry struct {
 const scanPause = 100 * time.Millisecond // between two scans that were asked for
 
 // New makes a Finder of shipper.files; an error names a glob that is none.
-func New(cfg []config.Files, interval time.Duration, log *slog.Logger) (*Finder, error) {
-	s := &Finder{interval: interval, ask: wake.New(), log: log}
+func New(cfg []config.Files, interval time.Duration, log *slog.Logger, reg *metrics.Registry) (*Finder, error) {
+	s := &Finder{interval: interval, ask: wake.New(), hits: newHits(log, reg)}
 	for i := range cfg {
 		e := entry{cfg: &cfg[i]}
 		var err error
@@ -82,8 +81,9 @@ func (s *Finder) Run(ctx context.Context, changes chan<- source.Change) {
 }
 
 func (s *Finder) scan(ctx context.Context, changes chan<- source.Change) bool {
+	defer s.hits.scanned()
 	for i := range s.entries {
-		for _, spec := range s.entries[i].found(s.trouble) {
+		for _, spec := range s.entries[i].found(s.hits) {
 			select {
 			case changes <- source.Change{What: source.Came, Spec: spec}:
 			case <-ctx.Done():
@@ -96,14 +96,17 @@ func (s *Finder) scan(ctx context.Context, changes chan<- source.Change) bool {
 
 // found lists the sources that the entry's globs match now, by path. Rotated files belong
 // to theirs.
-func (e *entry) found(trouble func(pattern string, err error)) (specs []source.Spec) {
+func (e *entry) found(out *hits) (specs []source.Spec) {
 	matched := map[string]bool{}
 	for _, pattern := range e.paths {
-		paths, err := expand(pattern)
-		trouble(pattern.String(), err)
-		for _, p := range paths {
-			matched[p] = matched[p] || !e.exclude.Match(p)
+		found, err := expand(pattern)
+		hit := Hit{Glob: pattern.String(), Directories: found.directories, Others: found.others}
+		for _, p := range found.paths {
+			wanted := !e.exclude.Match(p)
+			matched[p] = matched[p] || wanted
+			hit.count(wanted, ignoredName(p))
 		}
+		out.add(hit, err)
 	}
 	dated := map[string][]string{}
 	var live []string
@@ -147,15 +150,8 @@ func (e *entry) spec(path string, siblings []string) source.Spec {
 	return s
 }
 
-func (s *Finder) trouble(pattern string, err error) {
-	if err == nil {
-		if down, ended := s.failing.OK(pattern); ended {
-			s.log.Info("files can be looked for again", "glob", pattern, "after", down)
-		}
-	} else if s.failing.Failed(pattern, err.Error()) {
-		s.log.Error("cannot look for files", "glob", pattern, "error", err)
-	}
-}
+// Status is what each glob matched at the last scan, for /status.
+func (s *Finder) Status() any { return s.hits.last() }
 
 // ignoredName is of names that are never logs to be read: compressed ones.
 func ignoredName(path string) bool {

@@ -1,16 +1,19 @@
 package files
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
@@ -43,12 +46,12 @@ func TestRotatedAndCompressedFilesAreNoSourcesOfTheirOwn(t *testing.T) {
 	touch(t, dir, "a.log", "a.log.1", "a.log-20261121", "a.log-20261120", "b.log.gz", "b.log.7", "c.log-20261121", "d.txt", "no.txt")
 	s, err := New([]config.Files{{
 		Paths: []string{dir + "/*.{log,txt}*"}, Exclude: []string{dir + "/{no,none}.*"}, App: "shop", Dataset: "d", FilePrefix: true, Labels: map[string]string{"team": "x"},
-	}}, time.Second, quiet)
+	}}, time.Second, quiet, metrics.New("shipper", "h"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, spec := range s.entries[0].found(s.trouble) {
+	for _, spec := range s.entries[0].found(s.hits) {
 		rel, _ := filepath.Rel(dir, spec.Path)
 		names = append(names, rel)
 		if spec.Kind != source.KindFile || spec.Name != spec.Path || spec.Decoder != source.Text || spec.Tags.ServiceName != "shop" || spec.Tags.Dataset != "d" || spec.Tags.Labels["team"] != "x" || !spec.Hints.FilePrefix || !spec.Hints.Exclude.Match(dir+"/none.log") {
@@ -66,7 +69,7 @@ func TestRotatedAndCompressedFilesAreNoSourcesOfTheirOwn(t *testing.T) {
 func TestFilesAreFoundEachIntervalAndWhenAsked(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := New([]config.Files{{Paths: []string{dir + "/*.log"}}}, time.Minute, quiet)
+		s, err := New([]config.Files{{Paths: []string{dir + "/*.log"}}}, time.Minute, quiet, metrics.New("shipper", "h"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +105,56 @@ func TestFilesAreFoundEachIntervalAndWhenAsked(t *testing.T) {
 }
 
 func TestAGlobThatIsNoneIsNamed(t *testing.T) {
-	if _, err := New([]config.Files{{Paths: []string{"/a"}}, {Paths: []string{"/b"}, Exclude: []string{"/c{"}}}, time.Second, quiet); err == nil || err.Error() != "shipper.files[1]: glob /c{: a { without its }" {
+	if _, err := New([]config.Files{{Paths: []string{"/a"}}, {Paths: []string{"/b"}, Exclude: []string{"/c{"}}}, time.Second, quiet, metrics.New("shipper", "h")); err == nil || err.Error() != "shipper.files[1]: glob /c{: a { without its }" {
 		t.Error(err)
+	}
+}
+
+// A glob that has nothing to read is said once, with what it matches instead.
+func TestAGlobWithNothingToReadIsReportedOnce(t *testing.T) {
+	dir := t.TempDir()
+	touch(t, dir, "a.log", "old.log.gz", "no.txt")
+	for _, name := range []string{"app.dir", "b.dir"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(dir, "none"), filepath.Join(dir, "broken.lnk")); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	reg := metrics.New("shipper", "h")
+	cfg := config.Files{Exclude: []string{dir + "/no.*"}}
+	for _, g := range []string{"*.log", "nothing/*.log", "literal.log", "*.dir", "app.dir", "*.gz", "old.log.gz", "*.txt", "*.lnk", "{none,nil}.log"} {
+		cfg.Paths = append(cfg.Paths, dir+"/"+g)
+	}
+	s, err := New([]config.Files{cfg}, time.Second, slog.New(slog.NewTextHandler(&log, nil)), reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := make(chan source.Change, 10)
+	for range 3 {
+		s.scan(t.Context(), changes)
+	}
+	for _, want := range []string{
+		`nothing/*.log" reason="it matches nothing"`, `literal.log" reason="it matches nothing"`, `/*.dir" reason="it matches only directories"`, `app.dir" reason="it matches only directories"`,
+		`/*.gz" reason="it matches only compressed files"`, `old.log.gz" reason="it matches only compressed files"`, `/*.txt" reason="it matches only excluded files"`,
+		`/*.lnk" reason="it matches only links to nothing, pipes or devices"`, `{none,nil}.log" reason="it matches nothing"`,
+	} {
+		if n := strings.Count(strings.ReplaceAll(log.String(), "glob="+dir, `glob="`+dir), strings.ReplaceAll(want, `" reason`, ` reason`)) + strings.Count(log.String(), want); n != 1 {
+			t.Errorf("%d times %q in\n%s", n, want, log.String())
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 9 {
+		t.Errorf("%d lines are logged: %s", n, log.String())
+	}
+	if got := s.Status().([]Hit); len(got) != len(cfg.Paths) || got[0] != (Hit{Glob: dir + "/*.log", Files: 1}) || got[3] != (Hit{Glob: dir + "/*.dir", Directories: 2}) || got[5].Compressed != 1 {
+		t.Errorf("status %+v", got)
+	}
+	touch(t, dir, "literal.log")
+	s.scan(t.Context(), changes)
+	s.scan(t.Context(), changes)
+	if n := strings.Count(log.String(), "glob has files now"); n != 1 {
+		t.Errorf("%d times that there are files: %s", n, log.String())
 	}
 }

@@ -13,27 +13,39 @@ import (
 // expand lists the regular files that match a glob. Links to files are followed, links
 // to directories only where the glob names them. What cannot be looked into is left out
 // and said in err, with what was found besides.
-func expand(pattern glob.Pattern) (paths []string, err error) {
+func expand(pattern glob.Pattern) (found matches, err error) {
 	for _, p := range pattern.Alternatives() {
-		found, e := expandOne(filepath.Clean(p))
-		paths = append(paths, found...)
-		if err == nil {
+		if e := found.expand(filepath.Clean(p)); err == nil {
 			err = e
 		}
 	}
-	return paths, err
+	return found, err
 }
 
-func expandOne(pattern string) (paths []string, err error) {
+// matches are what has a name that a glob matches.
+type matches struct {
+	paths       []string // of regular files
+	directories int
+	others      int // links to nothing, pipes, devices and so on
+}
+
+func (m *matches) expand(pattern string) (err error) {
 	root, rest := fixedPart(pattern)
 	if rest == nil {
-		if st, err := os.Stat(pattern); err != nil || !st.Mode().IsRegular() {
-			if os.IsNotExist(err) {
-				err = nil
-			}
-			return nil, err
+		st, err := os.Stat(pattern)
+		switch {
+		case os.IsNotExist(err):
+			return nil
+		case err != nil:
+			return err
+		case st.IsDir():
+			m.directories++
+		case !st.Mode().IsRegular():
+			m.others++
+		default:
+			m.paths = append(m.paths, pattern)
 		}
-		return []string{pattern}, nil
+		return nil
 	}
 	var walk func(dir string, rest []string)
 	walk = func(dir string, rest []string) {
@@ -57,22 +69,30 @@ func expandOne(pattern string) (paths []string, err error) {
 				}
 				continue
 			}
-			if (rest[0] == "**" && len(rest) > 1 || isDir) || !(isLink || d.Type().IsRegular()) {
-				continue
-			}
-			if isLink {
-				if st, e := os.Stat(path); e != nil || !st.Mode().IsRegular() {
-					continue
+			switch {
+			case rest[0] == "**" && (len(rest) > 1 || isDir):
+			case isLink:
+				if st, e := os.Stat(path); e == nil && st.Mode().IsRegular() {
+					m.paths = append(m.paths, path)
+				} else if e == nil && st.IsDir() {
+					m.directories++
+				} else {
+					m.others++
 				}
+			case isDir:
+				m.directories++
+			case d.Type().IsRegular():
+				m.paths = append(m.paths, path)
+			default:
+				m.others++
 			}
-			paths = append(paths, path)
 		}
 		if rest[0] == "**" && len(rest) > 1 {
 			walk(dir, rest[1:])
 		}
 	}
 	walk(root, rest)
-	return paths, err
+	return err
 }
 
 // fixedPart is the directory above the first element with a wildcard, and the elements

@@ -41,7 +41,7 @@ func FuzzExpand(f *testing.F) {
 		for _, name := range tree {
 			path := filepath.Join(root, name)
 			matches := slices.ContainsFunc(p.Alternatives(), func(a string) bool { return glob.Match(filepath.Clean(a), path) })
-			if got := slices.Contains(found, path); got != matches {
+			if got := slices.Contains(found.paths, path); got != matches {
 				t.Errorf("%q: %s found %v, matches %v", text, name, got, matches)
 			}
 		}

@@ -32,12 +32,12 @@ func TestGlobs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		paths, err := expand(p)
+		found, err := expand(p)
 		if err != nil {
 			t.Errorf("%s: %v", pattern, err)
 		}
 		var got []string
-		for _, path := range paths {
+		for _, path := range found.paths {
 			rel, _ := filepath.Rel(dir, path)
 			got = append(got, rel)
 			if !p.Match(path) {
