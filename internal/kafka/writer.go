@@ -118,11 +118,13 @@ func (w *Writer) Close() {
 	}
 	for _, b := range w.closed {
 		part.put(p, b)
+		part.due = false // it was the first of them that was
 	}
 	b, lingers := w.b, false
 	switch {
 	case b == nil:
-	case part.missed || p.linger.Load() > 0: // due
+	case part.missed || p.linger.Load() > 0 || part.due && !part.told: // the sender came for it in vain, or all goes now
+		part.due = false
 		part.put(p, b)
 	default:
 		part.cur = b

@@ -162,6 +162,43 @@ func TestWriterLingers(t *testing.T) {
 	g.wantStored(k.ListenAddrs())
 }
 
+// A batch that was due when a Writer took it is sent once that is closed, though the sender
+// came for it in between and found none.
+func TestWriterOfADueBatch(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
+	gate := make(chan struct{})
+	k.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		k.SleepControl(func() { <-gate })
+		return nil, nil, false
+	})
+	s := newSink(t)
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), produceOptions(), s)
+	f := newFeeder(t, p)
+	part := p.partition("logs", 0)
+	locked := func(is func() bool) func() bool {
+		return func() bool {
+			part.mu.Lock()
+			defer part.mu.Unlock()
+			return is()
+		}
+	}
+	f.add("logs", 0, 100)
+	eventually(t, "the first under way", locked(func() bool { return part.cur == nil && len(part.full) == 0 }))
+	f.add("logs", 0, 100)
+	eventually(t, "the second due", locked(func() bool { return part.due }))
+	w, err := p.Write(t.Context(), "logs", 0, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	eventually(t, "the sender in vain", locked(func() bool { return !part.told }))
+	w.Close()
+	eventually(t, "both", func() bool { n, _ := s.counts(); return n == 2 })
+	f.wantStored(k.ListenAddrs())
+}
+
 // A run waits for room, one that is longer than it said is counted, and all is given back.
 func TestWriterIsBounded(t *testing.T) {
 	t.Parallel()
