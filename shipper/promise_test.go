@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +32,12 @@ func TestMain(m *testing.M) {
 		c.Shipper.Kafka = "k"
 		c.Shipper.Poll, c.Shipper.Scan, c.Shipper.StoreEvery = config.Duration(20*time.Millisecond), config.Duration(50*time.Millisecond), config.Duration(30*time.Millisecond)
 		c.Shipper.Produce.BatchRecords = 50
+		if n, err := strconv.ParseUint(os.Getenv("SHIPPER_TEST_DESCRIPTORS"), 10, 64); err == nil {
+			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
 		c.Shipper.Files = []config.Files{{Paths: []string{dir + "/logs/*.log"}, Codec: "plain"}, {Paths: []string{dir + "/logs/*.json"}, Codec: "docker"}}
 		if err := Run(context.Background(), c, childLog(), metrics.New("shipper", "host1"), admin.NewState("shipper")); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -47,10 +47,10 @@ func TestFilesWaitForDescriptors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.until("log of the want", func() bool { return s.logged("no more file descriptors") })
+	s.until("log of the want", func() bool { return s.logged("file descriptors run short") })
 	restore()
 	s.wait(8)
-	if n := strings.Count(s.log.String(), "no more file descriptors"); n != 1 {
+	if n := strings.Count(s.log.String(), "file descriptors run short"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }

@@ -111,6 +111,22 @@ func Open(path string) (int, Stat, error) {
 	return fd, s, nil
 }
 
+// forOthers is how many descriptors are left to sockets, the store and the rest of the
+// process.
+const forOthers = 64
+
+// Shares are how many of the process's descriptors may be files that are being read, and
+// how many may be opened ahead of that by who looks out for new ones.
+func Shares() (files, ahead int) {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		l.Cur = 1024
+	}
+	all := int(min(l.Cur, 1<<30))
+	ahead = min(all/16, 1024)
+	return max(all-forOthers-ahead, all/4), ahead
+}
+
 // Pread fills b from off and reports how much there was: less than len(b) only at the
 // end of the file.
 func Pread(fd int, b []byte, off int64) (int, error) {

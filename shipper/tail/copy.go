@@ -96,6 +96,9 @@ func (t *finder) replace(f, g *file) {
 	g.times = times{deleted: f.times.deleted, seen: t.now, grew: t.now}
 	t.watches.hand(f, g)
 	f.fd, f.finished = -1, true
+	if f.rest.list != nil {
+		f.rest.list.remove(f)
+	}
 	t.files[g.id] = g
 	for i, o := range f.src.files {
 		if o == f {

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
 )
@@ -22,9 +21,24 @@ type finder struct {
 	queue   *queue
 	saver   *saver
 	closer  *closer
+	fds     *descriptors
+}
 
-	nFD       int           // open files
-	exhausted logonce.State // descriptors ran out
+// serve opens files that waited for a descriptor, as long as there are any to be had.
+func (t *finder) serve() {
+	d := t.fds
+	for range len(d.waiting) {
+		s := d.waiting[0]
+		if s.waits && !t.spare(s) {
+			return
+		}
+		d.waiting = d.waiting[1:]
+		if s.waits { // else it is not followed any more
+			s.waits = false
+			t.discover(s)
+			t.queue.all(s)
+		}
+	}
 }
 
 const maxRotated = 99 // path.1 to path.99 are looked for
@@ -36,8 +50,12 @@ type candidate struct {
 }
 
 // discover finds the files of a source, rotated ones first, and opens those it does not
-// know. It looks again as long as it found any, since names may move meanwhile.
+// know. It looks again as long as it found any, since names may move meanwhile. A source
+// that waits for a descriptor is looked for when it is its turn.
 func (t *finder) discover(s *origin) {
+	if s.waits {
+		return
+	}
 	for range 10 {
 		if !t.discoverOnce(s) {
 			break

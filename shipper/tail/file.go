@@ -34,6 +34,8 @@ type origin struct {
 	files      []*file       // oldest first
 	live       *file         // under spec.Path now; nil if there is none
 	compressed int           // most compressed rotated files seen
+	open       int           // files that are open
+	waits      bool          // one is to be opened once there is a descriptor for it
 	gone       bool          // its writer is gone
 	opened     bool          // a file of it could be opened
 	problem    logonce.State // it cannot be followed
@@ -48,6 +50,11 @@ func (s *origin) next() *file {
 		}
 	}
 	return nil
+}
+
+// lives reports whether its files will go when its writer does.
+func (s *origin) lives() bool {
+	return s.spec.Hints.EndReported && !s.spec.Hints.Ended && !s.gone
 }
 
 // after reports whether a younger file of the source exists.
@@ -82,6 +89,7 @@ type file struct {
 	text     text
 	last     trail // of the bytes before text.Read
 	turn     turn
+	rest     rest
 	copy     likeness
 	extent   extent
 	times    times

@@ -17,6 +17,7 @@ var (
 	rotations     = metrics.NewCounter("shipper_rotations", "files", "Files that took the place of another under a path")
 	compressed    = metrics.NewCounter("shipper_compressed_files", "files", "Compressed rotated files found, which are not read")
 	filesOpened   = metrics.NewCounter("shipper_opened_files", "files", "Files opened")
+	filesRested   = metrics.NewCounter("shipper_rested_files", "files", "Files closed at rest, or in turn, since descriptors ran short; opened again when they grow")
 	openErrors    = metrics.NewCounter("shipper_open_errors", "errors", "Files that could not be opened now and are tried again")
 	readErrors    = metrics.NewCounter("shipper_read_errors", "errors", "Reads that failed and are tried again")
 	givenUpFiles  = metrics.NewCounter("shipper_given_up_files", "files", "Deleted files closed with bytes unread because hold_deleted had passed")
@@ -24,6 +25,8 @@ var (
 	missed        = metrics.NewCounter("shipper_missed_containers", "containers", "Containers that started and were removed before their log could be opened")
 	filesOpen     = metrics.NewGauge("shipper_open_files", "files", "Files open now")
 	filesDeleted  = metrics.NewGauge("shipper_deleted_files", "files", "Deleted files kept open for their unread rest")
+	mostFiles     = metrics.NewGauge("shipper_most_open_files", "files", "Files that may be open at a time; the rest of the descriptors is for sockets and the store")
+	waitingNow    = metrics.NewGauge("shipper_waiting_sources", "sources", "Logs with files that wait for a descriptor")
 	sourcesNow    = metrics.NewGauge("shipper_sources", "sources", "Logs followed", "source")
 	lagBytes      = metrics.NewGauge("shipper_lag_bytes", "bytes", "Bytes in followed files that are not acknowledged")
 	inFlight      = metrics.NewGauge("shipper_in_flight_events", "events", "Events made and not acknowledged")
@@ -40,7 +43,7 @@ var (
 type meters struct {
 	reg                    *metrics.Registry
 	truncated, rotated, gz metrics.Counter
-	opened                 metrics.Counter
+	opened, rested         metrics.Counter
 	openErrs, readErrs     metrics.Counter
 	givenFiles, givenBytes metrics.Counter
 	missed                 metrics.Counter
@@ -49,7 +52,7 @@ type meters struct {
 func newMeters(r *metrics.Registry) *meters {
 	return &meters{
 		reg: r, truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
-		opened: r.Counter(filesOpened), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
+		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
 	}
 }
@@ -77,14 +80,15 @@ func (k *kindTally) report() {
 
 // levels are the figures of now.
 type levels struct {
-	open, deleted, lag, flight, unfinished metrics.Gauge
-	joined, holes                          metrics.Counter
-	flagged                                [line.NumFlags]metrics.Counter
+	open, most, waiting, deleted metrics.Gauge
+	lag, flight, unfinished      metrics.Gauge
+	joined, holes                metrics.Counter
+	flagged                      [line.NumFlags]metrics.Counter
 }
 
 func newLevels(r *metrics.Registry) *levels {
 	l := &levels{
-		open: r.Gauge(filesOpen), deleted: r.Gauge(filesDeleted), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight),
+		open: r.Gauge(filesOpen), most: r.Gauge(mostFiles), waiting: r.Gauge(waitingNow), deleted: r.Gauge(filesDeleted), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight),
 		unfinished: r.Gauge(unfinished), joined: r.Counter(linesJoined), holes: r.Counter(holeBytes),
 	}
 	for i := range l.flagged {

@@ -146,6 +146,11 @@ func (t *roster) takeOpen(s *origin, log *source.Log) {
 		}
 		t.finder.forget(f)
 	}
+	if !t.finder.spare(s) {
+		t.finder.closer.close(log.FD)
+		t.finder.lacks(s, errLimit)
+		return
+	}
 	t.finder.opened(s, log.FD, log.Stat, log.Path, nil)
 }
 
@@ -168,7 +173,7 @@ func (t *roster) remove(s *origin) {
 		delete(t.finder.files, f.id)
 	}
 	t.maker.End(&s.lines)
-	s.files, s.live = nil, nil
+	s.files, s.live, s.waits = nil, nil, false
 	t.finder.watches.undir(s)
 	s.read.now--
 	delete(t.sources, s.spec.Key())

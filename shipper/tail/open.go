@@ -11,9 +11,15 @@ import (
 	"github.com/sluicelog/sluice/shipper/position"
 )
 
+var errLimit = errors.New("the limit of open files is reached")
+
 // open begins to follow the file under path, where its record says, where the live file
 // was of which it is a copy, or from its start.
 func (t *finder) open(s *origin, path string, live *file) *file {
+	if !t.spare(s) {
+		t.lacks(s, errLimit)
+		return nil
+	}
 	fd, st, err := disk.Open(path)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -32,9 +38,8 @@ func (t *finder) open(s *origin, path string, live *file) *file {
 func (t *finder) opened(s *origin, fd int, st disk.Stat, path string, live *file) *file {
 	s.opened = true
 	s.problem.OK()
-	t.exhausted.OK()
 	t.m.opened.Inc()
-	t.nFD++
+	t.counted(s)
 	f := t.resumed(s, fd, st, path)
 	f.times.seen, f.times.grew = t.now, t.now
 	s.files = append(s.files, f)
@@ -69,6 +74,10 @@ func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
 
 // reopen takes up a closed file that has grown.
 func (t *finder) reopen(f *file) {
+	if !t.spare(f.src) {
+		t.lacks(f.src, errLimit)
+		return
+	}
 	fd, st, err := disk.Open(f.path)
 	if err != nil {
 		t.trouble(f.src, err)
@@ -78,26 +87,14 @@ func (t *finder) reopen(f *file) {
 		t.closer.close(fd)
 		return
 	}
-	t.nFD++
+	t.counted(f.src)
 	f.fd, f.extent.eof, f.extent.drained = fd, false, false
-}
-
-// close gives the descriptor back.
-func (t *finder) close(f *file) {
-	t.watches.disarm(f)
-	if f.fd >= 0 {
-		t.closer.close(f.fd)
-		f.fd = -1
-		t.nFD--
-	}
-	if f.text.Keeps() {
-		t.maker.Drop(&f.text)
-	}
 }
 
 // forget follows a file no more, and has its record deleted.
 func (t *finder) forget(f *file) {
 	f.finished = true
+	t.watches.disarm(f)
 	f.src.remove(f)
 	if t.files[f.id] == f {
 		delete(t.files, f.id)
@@ -109,9 +106,7 @@ func (t *finder) forget(f *file) {
 func (t *finder) trouble(s *origin, err error) {
 	t.m.openErrs.Inc()
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		if t.exhausted.Failed("") {
-			t.log.Error("no more file descriptors, files wait", "open", t.nFD, "error", err)
-		}
+		t.lacks(s, err)
 		return
 	}
 	if s.problem.Failed(err.Error()) {

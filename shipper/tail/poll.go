@@ -29,7 +29,11 @@ func (t *poller) poll(out *send.Batch) {
 	}
 	r := t.roster
 	for _, s := range r.sources {
-		if full || !(s.gone && s.live == nil) && r.finder.changed(s) { // nothing comes to the directory of what is gone
+		if s.waits {
+			for _, f := range s.files {
+				f.times.seen = t.now // it was not looked for
+			}
+		} else if full || !(s.gone && s.live == nil) && r.finder.changed(s) { // nothing comes to the directory of what is gone
 			r.finder.discover(s)
 		}
 		if s.gone && s.spec.Hints.Pending {
@@ -43,6 +47,8 @@ func (t *poller) poll(out *send.Batch) {
 			r.remove(s)
 		}
 	}
+	r.finder.serve()
+	r.finder.enough()
 	r.countMissed()
 	r.refusals.Order()
 	if t.now.Sub(t.swept) > time.Hour {

@@ -33,7 +33,9 @@ func (t *Tail) report() {
 			deleted++
 		}
 	}
-	l.open.Set(float64(t.finder.nFD))
+	l.open.Set(float64(t.finder.fds.open))
+	l.waiting.Set(float64(len(t.finder.fds.waiting)))
+	l.most.Set(float64(t.finder.fds.limit))
 	l.deleted.Set(float64(deleted))
 	l.lag.Set(float64(lag))
 	l.flight.Set(float64(flight))
@@ -62,6 +64,7 @@ type sourceStatus struct {
 	Name      string       `json:"container_name,omitempty"`
 	Service   string       `json:"service,omitempty"`
 	Pending   bool         `json:"pending,omitempty"` // opened, waits to be described
+	Waits     bool         `json:"waits,omitempty"`   // to be opened once there is a file descriptor
 	Error     string       `json:"error,omitempty"`
 	Files     []fileStatus `json:"files"`
 }
@@ -84,7 +87,7 @@ func (t *Tail) status() any {
 	for _, s := range t.roster.sources {
 		st := sourceStatus{
 			Kind: s.spec.Kind, Path: s.spec.Path, Container: s.info.ContainerID, Name: s.info.ContainerName, Service: s.info.ServiceName,
-			Pending: s.spec.Hints.Pending, Error: s.sent.Problem(), Files: []fileStatus{},
+			Pending: s.spec.Hints.Pending, Waits: s.waits, Error: s.sent.Problem(), Files: []fileStatus{},
 		}
 		if st.Error == "" {
 			st.Error = s.problem.Reason()

@@ -13,6 +13,9 @@ func (t *Tail) wake(out *send.Batch) {
 	unknown := false
 	for _, e := range t.events {
 		if f := w.fired(e.WD); f != nil {
+			if f.fd < 0 {
+				t.finder.discover(f.src)
+			}
 			t.finder.queue.add(f)
 			continue
 		}

@@ -14,11 +14,19 @@ func (t *reader) work(out *send.Batch) {
 	if f.turn.read == 0 {
 		f.turn.from = f.safe()
 	}
-	if more := !f.waits() && t.step(out, f); !more {
+	switch more := !f.waits() && t.step(out, f); {
+	case !more:
 		q.park()
-	} else if t.turnOver(f) {
+		if f.extent.eof {
+			t.finder.fds.rests(f)
+		}
+	case !t.turnOver(f):
+	case t.finder.giveWay(f):
+		q.park()
+	default:
 		q.rotate()
 	}
+	t.finder.serve()
 	if t.maker.Memory > maxHeld {
 		t.shed()
 	}

@@ -92,3 +92,12 @@ func Append(t testing.TB, path, text string) {
 func Sample(n int) string {
 	return "2026-11-21 08:57:47.123 INFO  [http-nio-8080-exec-12] com.shop.OrderService - order ua=\"Mozilla/5.0 (iPhone)\" " + strings.Repeat("key=value ", n%180)
 }
+
+// Decode reads an event.
+func Decode(t testing.TB, value []byte) (e Event) {
+	t.Helper()
+	if err := json.Unmarshal(value, &e); err != nil {
+		t.Fatalf("%v: %s", err, value)
+	}
+	return e
+}

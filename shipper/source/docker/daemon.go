@@ -304,6 +304,7 @@ func (d *Daemon) takeFound(ctx context.Context) {
 			spec.Hints.Pending = true
 			d.send(ctx, source.Change{What: source.Came, Spec: spec, Log: &s.Log})
 		}
+		d.lookout.open.Add(-1)
 	}
 }
 

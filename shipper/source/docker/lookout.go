@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ type lookout struct {
 	log   *slog.Logger
 	ready wake.Signal   // there is something to take
 	pause time.Duration // until a root that was deleted is looked for again
+	ahead int64         // logs that may be open and not taken; more are opened by their path, once Docker reports them
+	open  atomic.Int64  // that are
 
 	watch     *inotify.Watcher
 	rootWatch int32
@@ -54,6 +57,8 @@ func newLookout(root string, j judge, log *slog.Logger) (*lookout, error) {
 		return nil, err
 	}
 	l := &lookout{root: root, judge: j, log: log, ready: wake.New(), pause: 5 * time.Second, watch: w, waits: map[int32]string{}}
+	_, ahead := disk.Shares()
+	l.ahead = int64(ahead)
 	if l.rootWatch, err = w.Dir(root, inotify.Comes); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("watch %s: %w", root, err)
@@ -121,6 +126,7 @@ func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 		var err error
 		s.FD, s.Stat, err = disk.Open(s.Path)
 		if err == nil {
+			l.open.Add(1)
 			opened = append(opened, s)
 		}
 		return err == nil
@@ -132,7 +138,7 @@ func (l *lookout) look(events []inotify.Event, every bool) (opened []sighting) {
 		}
 	}
 	there := func(id string) {
-		if !containerID(id) || try(id) {
+		if l.open.Load() >= l.ahead || !containerID(id) || try(id) {
 			return
 		}
 		if wd, err := l.watch.Dir(filepath.Join(l.root, id), inotify.Comes); err == nil { // else it is gone, or found once Docker has reported it
@@ -202,6 +208,7 @@ func (l *lookout) take() []sighting {
 func (l *lookout) drop() {
 	for _, s := range l.take() {
 		_ = unix.Close(s.FD)
+		l.open.Add(-1)
 	}
 }
 

@@ -157,3 +157,37 @@ func TestContainersThatOptOutAreNotMissed(t *testing.T) {
 		}
 	}
 }
+
+// Descriptors are needed by sockets too: what is not opened ahead is opened by its path.
+func TestNoMoreLogsAreOpenedAheadThanThereAreDescriptorsFor(t *testing.T) {
+	root := t.TempDir()
+	out := make(chan source.Change, 10)
+	d := testDaemon(t, config.Default().Shipper.Docker, out)
+	l, err := newLookout(root, d.judge, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.watch.Close()
+	l.ahead, d.lookout = 2, l
+	for i := range 5 {
+		if err := os.MkdirAll(filepath.Join(root, testID(i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		appendTo(t, l.path(testID(i)), "")
+	}
+	taken := 0
+	for _, want := range []int{2, 2} {
+		l.give(l.look(nil, true))
+		if n := len(l.found); n != want || l.open.Load() != int64(want) {
+			t.Errorf("%d are open, %d counted, want %d", n, l.open.Load(), want)
+		}
+		d.takeFound(t.Context())
+		for len(out) > 0 {
+			_ = unix.Close((<-out).Log.FD)
+			taken++
+		}
+	}
+	if taken != 4 || l.open.Load() != 0 {
+		t.Errorf("%d taken, %d counted as open", taken, l.open.Load())
+	}
+}
