@@ -348,3 +348,65 @@ func TestDeletedFileIsGivenUpInTheEndAndCounted(t *testing.T) {
 	}
 	s.until("closed file", func() bool { return s.counter("shipper_open_files") == 0 }) // a level is reported later than a counter
 }
+
+// Numbers may begin with 0, and be missing; a name that no glob matches is read if it is a
+// rotated file's.
+func TestNumberedFilesAreReadWhateverNumbersThereAre(t *testing.T) {
+	s := newSite(t).plain()
+	var want []string
+	write := func(name string) {
+		s.append(name, name+"\n")
+		want = append(want, name)
+	}
+	write("jvm.log")
+	write("jvm.log.0")
+	write("gap.log")
+	write("gap.log.3")
+	write("gap.log.7")
+	write("year.log.365")
+	write("year.log")
+	s.start()
+	s.wait(len(want))
+	write("late.log")
+	s.wait(len(want))
+	s.rename("late.log", "late.log.0")
+	write("late.log")
+	s.rename("gap.log", "gap.log.12")
+	write("gap.log")
+	s.append("late.log.0", "the end of the first\n")
+	s.append("gap.log.12", "the end of the gap's\n")
+	s.wait(len(want) + 2)
+	s.positionsDone()
+	s.stop()
+	s.rename("late.log", "late.log.1")
+	write("late.log")
+	write("late.log.9")
+	s.start()
+	s.wait(len(want) + 2)
+	s.settle()
+	s.want(append(want, "the end of the first", "the end of the gap's")...)
+	if len(s.order) != len(want)+2 {
+		t.Errorf("%d records, want %d", len(s.order), len(want)+2)
+	}
+}
+
+// A JVM counts up and begins again with 0.
+func TestFilesOfAJVMAreReadOldestFirst(t *testing.T) {
+	s := newSite(t).plain()
+	for i, name := range []string{"gc.log.2", "gc.log.0", "gc.log.1", "gc.log"} {
+		s.append(name, name+"\n")
+		at := time.Now().Add(time.Duration(i-4) * time.Minute)
+		if err := os.Chtimes(s.path(name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.start()
+	s.wait(4)
+	var order []string
+	for _, id := range s.order {
+		order = append(order, s.events[id].Message)
+	}
+	if want := []string{"gc.log.2", "gc.log.0", "gc.log.1", "gc.log"}; !slices.Equal(order, want) {
+		t.Errorf("order %q, want %q", order, want)
+	}
+}

@@ -23,6 +23,7 @@ type ID struct{ Dev, Ino uint64 }
 type Stat struct {
 	ID
 	Birth   int64  // nanoseconds; 0: the file system does not know it
+	Written int64  // nanoseconds, when its content was last changed
 	Size    int64  // bytes
 	Links   uint32 // names; 0: it is deleted
 	Regular bool   // no directory, pipe, device or socket
@@ -60,6 +61,7 @@ func statx(dir int, path string, flags int) (Stat, error) {
 	}
 	s := Stat{
 		ID:      ID{unix.Mkdev(x.Dev_major, x.Dev_minor), x.Ino},
+		Written: x.Mtime.Sec*1e9 + int64(x.Mtime.Nsec),
 		Size:    int64(x.Size),
 		Links:   x.Nlink,
 		Regular: x.Mode&unix.S_IFMT == unix.S_IFREG,
@@ -83,6 +85,7 @@ func oldStat(dir int, path string) (Stat, error) {
 	}
 	return Stat{
 		ID:      ID{x.Dev, x.Ino},
+		Written: x.Mtim.Nano(),
 		Size:    x.Size,
 		Links:   uint32(x.Nlink),
 		Regular: x.Mode&unix.S_IFMT == unix.S_IFREG,

@@ -33,6 +33,7 @@ type Event struct {
 	WD   int32  // the watch
 	Gone bool   // the watch is no more: it fired once, or what it watched was deleted
 	Name string // in a watched directory
+	Came bool   // the name came, else it went
 }
 
 // What of a directory is watched.
@@ -108,7 +109,7 @@ func (w *Watcher) add(b []byte) {
 		for len(name) > 0 && name[len(name)-1] == 0 {
 			name = name[:len(name)-1]
 		}
-		w.events = append(w.events, Event{WD: wd, Gone: mask&unix.IN_IGNORED != 0, Name: string(name)})
+		w.events = append(w.events, Event{WD: wd, Gone: mask&unix.IN_IGNORED != 0, Name: string(name), Came: mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0})
 	}
 }
 

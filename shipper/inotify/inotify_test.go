@@ -39,7 +39,7 @@ func TestNamesAndGrowthAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if e := next(t, w); len(e) != 1 || e[0] != (Event{WD: wd, Name: "a.log"}) {
+	if e := next(t, w); len(e) != 1 || e[0] != (Event{WD: wd, Name: "a.log", Came: true}) {
 		t.Errorf("%+v", e)
 	}
 	armed, err := w.Arm(int(f.Fd()))

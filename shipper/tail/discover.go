@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // finder finds the files of sources and opens them: under their path, rotated, copied,
@@ -40,8 +42,6 @@ func (t *finder) serve() {
 		}
 	}
 }
-
-const maxRotated = 99 // path.1 to path.99 are looked for
 
 // candidate is a file found under a name of a source.
 type candidate struct {
@@ -135,27 +135,38 @@ func (t *finder) follow(s *origin, c candidate, live *file) (f *file, opened boo
 }
 
 // candidates are the files under the names of a source, oldest first: siblings that its
-// discoverer knows, path.N to path.1, path.
-func (t *finder) candidates(s *origin) ([]candidate, error) {
-	var out []candidate
-	gz := 0
-	look := func(path string) error {
+// discoverer knows, path.0, path.1 and so on until the first that is missing, path.
+func (t *finder) candidates(s *origin) (out []candidate, err error) {
+	look := func(path string) (there bool, err error) {
 		st, err := disk.StatPath(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return false, nil
 		}
 		if err == nil && st.Regular && !s.spec.Hints.Exclude.Match(path) {
 			out = append(out, candidate{path, st})
 		}
-		return err
+		return true, err
 	}
-	for n := 1; n <= maxRotated; n++ {
-		path := s.spec.Path + "." + strconv.Itoa(n)
-		had := len(out)
-		if err := look(path); err != nil {
+	for _, path := range s.spec.Hints.Siblings {
+		if _, err := look(path); err != nil {
 			return nil, err
 		}
-		if len(out) == had {
+	}
+	known, gz := len(out), 0
+	n := 0
+	if s.spec.Hints.Sealed {
+		n = 1 // dockerd begins with it
+	}
+	for ; n <= maxRotated; n++ {
+		path := s.spec.Path + "." + strconv.Itoa(n)
+		if slices.ContainsFunc(out[:known], func(c candidate) bool { return c.path == path }) {
+			continue
+		}
+		there, err := look(path)
+		if err != nil {
+			return nil, err
+		}
+		if !there && n > 0 {
 			if _, err := os.Lstat(path + ".gz"); err != nil {
 				break
 			}
@@ -166,17 +177,27 @@ func (t *finder) candidates(s *origin) ([]candidate, error) {
 		t.m.gz.Add(float64(gz - s.compressed))
 		s.compressed = gz
 	}
-	slices.Reverse(out)
-	numbered := out
-	out = nil
-	for _, path := range s.spec.Hints.Siblings {
-		if err := look(path); err != nil {
-			return nil, err
-		}
-	}
-	out = append(out, numbered...)
-	err := look(s.spec.Path)
+	oldestFirst(s.spec.Path, out)
+	_, err = look(s.spec.Path)
 	return out, err
+}
+
+const maxRotated = 999 // path.1 to path.999 are looked for
+
+// oldestFirst sorts the rotated files of a path: by number if all have one above 0, else,
+// since a JVM begins with 0 and counts up, by when they were last written to.
+func oldestFirst(path string, all []candidate) {
+	number := func(c candidate) int {
+		if base, n, ok := source.Numbered(c.path); ok && base == path {
+			return n
+		}
+		return 0
+	}
+	if slices.ContainsFunc(all, func(c candidate) bool { return number(c) == 0 }) {
+		slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(a.stat.Written, b.stat.Written) })
+	} else {
+		slices.SortFunc(all, func(a, b candidate) int { return cmp.Compare(number(b), number(a)) })
+	}
 }
 
 // changed reports whether another file than the known one is under the source's path, and

@@ -57,6 +57,11 @@ func (s *origin) lives() bool {
 	return s.spec.Hints.EndReported && !s.spec.Hints.Ended && !s.gone
 }
 
+// has reports whether a file of it was last seen under a path.
+func (s *origin) has(path string) bool {
+	return slices.ContainsFunc(s.files, func(f *file) bool { return f.path == path })
+}
+
 // after reports whether a younger file of the source exists.
 func (s *origin) after(f *file) bool { return len(s.files) > 0 && s.files[len(s.files)-1] != f }
 

@@ -1,6 +1,8 @@
 package tail
 
 import (
+	"path/filepath"
+
 	"github.com/sluicelog/sluice/shipper/send"
 	"github.com/sluicelog/sluice/shipper/source"
 )
@@ -28,14 +30,13 @@ func (t *Tail) wake(out *send.Batch) {
 			continue
 		}
 		s := d.sources[e.Name]
-		if base, ok := source.Numbered(e.Name); s == nil && ok {
+		for base, ok := source.Rotated(e.Name); s == nil && ok; base, ok = source.Rotated(base) {
 			s = d.sources[base]
 		}
 		if s != nil {
 			t.finder.discover(s)
-		} else {
-			unknown = true
 		}
+		unknown = unknown || s == nil || e.Came && !s.has(filepath.Join(d.path, e.Name))
 	}
 	if unknown || lost {
 		t.look()

@@ -95,40 +95,61 @@ func (s *Finder) scan(ctx context.Context, changes chan<- source.Change) bool {
 }
 
 // found lists the sources that the entry's globs match now, by path. Rotated files belong
-// to theirs.
+// to theirs; those with a number need not be matched themselves.
 func (e *entry) found(out *hits) (specs []source.Spec) {
-	matched := map[string]bool{}
+	matched, listed := map[string]bool{}, listings{}
+	var numbered []string
 	for _, pattern := range e.paths {
-		found, err := expand(pattern)
+		found, err := expand(pattern, listed)
 		hit := Hit{Glob: pattern.String(), Directories: found.directories, Others: found.others}
 		for _, p := range found.paths {
-			wanted := !e.exclude.Match(p)
-			matched[p] = matched[p] || wanted
-			hit.count(wanted, ignoredName(p))
+			wanted, ignored := !e.exclude.Match(p), ignoredName(p)
+			matched[p] = matched[p] || wanted && !ignored
+			hit.count(wanted, ignored)
 		}
+		numbered = append(numbered, found.numbered...)
 		out.add(hit, err)
 	}
-	dated := map[string][]string{}
+	rotated := map[string][]string{}
 	var live []string
 	for p, ok := range matched {
-		if !ok || ignoredName(p) {
+		if !ok {
 			continue
 		}
-		if base, is := source.Numbered(p); is && matched[base] {
-			continue // found again as a rotated file of base
+		if base := baseOf(p, matched); base != p {
+			rotated[base] = append(rotated[base], p)
+		} else {
+			live = append(live, p)
 		}
-		if base, is := source.Dated(p); is && matched[base] {
-			dated[base] = append(dated[base], p)
+	}
+	for _, p := range numbered {
+		if _, is := matched[p]; is || e.exclude.Match(p) {
 			continue
 		}
-		live = append(live, p)
+		if base := baseOf(p, matched); matched[base] {
+			rotated[base] = append(rotated[base], p)
+		}
 	}
 	slices.Sort(live)
 	for _, p := range live {
-		slices.Sort(dated[p])
-		specs = append(specs, e.spec(p, dated[p]))
+		slices.Sort(rotated[p])
+		specs = append(specs, e.spec(p, slices.Compact(rotated[p])))
 	}
 	return specs
+}
+
+// baseOf is the matched path of which a path is a rotated file; the path itself if it is
+// of none.
+func baseOf(path string, matched map[string]bool) string {
+	for at := path; ; {
+		var ok bool
+		if at, ok = source.Rotated(at); !ok {
+			return path
+		}
+		if matched[at] {
+			path = at
+		}
+	}
 }
 
 // containerPath finds the container in the path of a json-file log.

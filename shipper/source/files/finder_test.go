@@ -57,13 +57,52 @@ func TestRotatedAndCompressedFilesAreNoSourcesOfTheirOwn(t *testing.T) {
 		if spec.Kind != source.KindFile || spec.Name != spec.Path || spec.Decoder != source.Text || spec.Tags.ServiceName != "shop" || spec.Tags.Dataset != "d" || spec.Tags.Labels["team"] != "x" || !spec.Hints.FilePrefix || !spec.Hints.Exclude.Match(dir+"/none.log") {
 			t.Errorf("%+v", spec)
 		}
-		if want := []string{dir + "/a.log-20261120", dir + "/a.log-20261121"}; rel == "a.log" && !slices.Equal(spec.Hints.Siblings, want) {
+		if want := []string{dir + "/a.log-20261120", dir + "/a.log-20261121", dir + "/a.log.1"}; rel == "a.log" && !slices.Equal(spec.Hints.Siblings, want) {
 			t.Errorf("siblings %q, want %q", spec.Hints.Siblings, want)
 		}
 	}
 	if want := []string{"a.log", "b.log.7", "c.log-20261121", "d.txt"}; !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
 	}
+}
+
+// Each name that a glob matches is a source or a sibling of one, and so is a number beside
+// a source; none is left out for a gap before it.
+func TestNoRotatedFileIsLeftOut(t *testing.T) {
+	f := func(glob, names, live, siblings string) {
+		t.Helper()
+		dir := t.TempDir()
+		touch(t, dir, strings.Fields(names)...)
+		s, err := New([]config.Files{{Paths: []string{dir + "/" + glob}, Exclude: []string{dir + "/*.9"}}}, time.Second, quiet, metrics.New("shipper", "h"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var paths, beside []string
+		for _, spec := range s.entries[0].found(s.hits) {
+			paths = append(paths, filepath.Base(spec.Path))
+			for _, p := range spec.Hints.Siblings {
+				beside = append(beside, filepath.Base(p))
+			}
+		}
+		slices.Sort(beside)
+		if got := strings.Join(paths, " "); got != live {
+			t.Errorf("%s of %s: sources %q, want %q", glob, names, got, live)
+		}
+		if got := strings.Join(beside, " "); got != siblings {
+			t.Errorf("%s of %s: siblings %q, want %q", glob, names, got, siblings)
+		}
+	}
+	f("*.log*", "a.log a.log.0 a.log.1", "a.log", "a.log.0 a.log.1")
+	f("*.log", "a.log a.log.0", "a.log", "a.log.0")
+	f("a.log", "a.log a.log.0 a.log.5 b.log.1 a.log2", "a.log", "a.log.0 a.log.5")
+	f("*.log", "a.log a.log.3 a.log.7 a.log.120", "a.log", "a.log.120 a.log.3 a.log.7")
+	f("**", "a.log a.log.3 a.log.9", "a.log", "a.log.3")
+	f("*.log*", "a.log.0 a.log.1", "a.log.0 a.log.1", "")
+	f("*", "a.log a.log.1234 a.log.2026-11-21", "a.log a.log.1234", "a.log.2026-11-21")
+	f("*.log", "a.log a.log.2026-11-21 a.log.old", "a.log", "")
+	f("*", "a.log a.log.old a.log.old.1 a.log.bak.2", "a.log", "a.log.bak.2 a.log.old a.log.old.1")
+	f("*", "a.log.bak a.log.bak.2", "a.log.bak", "a.log.bak.2")
+	f("*.log", "b.log.5", "", "")
 }
 
 func TestFilesAreFoundEachIntervalAndWhenAsked(t *testing.T) {

@@ -4,18 +4,20 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/sluicelog/sluice/internal/glob"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // expand lists the regular files that match a glob. Links to files are followed, links
 // to directories only where the glob names them. What cannot be looked into is left out
 // and said in err, with what was found besides.
-func expand(pattern glob.Pattern) (found matches, err error) {
+func expand(pattern glob.Pattern, listed listings) (found matches, err error) {
 	for _, p := range pattern.Alternatives() {
-		if e := found.expand(filepath.Clean(p)); err == nil {
+		if e := found.expand(filepath.Clean(p), listed); err == nil {
 			err = e
 		}
 	}
@@ -25,11 +27,15 @@ func expand(pattern glob.Pattern) (found matches, err error) {
 // matches are what has a name that a glob matches.
 type matches struct {
 	paths       []string // of regular files
+	numbered    []string // of regular files whose names are matched but for a number
 	directories int
 	others      int // links to nothing, pipes, devices and so on
 }
 
-func (m *matches) expand(pattern string) (err error) {
+// listings are the directories that were listed for a pattern without wildcard.
+type listings map[string][]os.DirEntry
+
+func (m *matches) expand(pattern string, listed listings) (err error) {
 	root, rest := fixedPart(pattern)
 	if rest == nil {
 		st, err := os.Stat(pattern)
@@ -44,6 +50,7 @@ func (m *matches) expand(pattern string) (err error) {
 			m.others++
 		default:
 			m.paths = append(m.paths, pattern)
+			m.number(pattern, listed)
 		}
 		return nil
 	}
@@ -62,6 +69,9 @@ func (m *matches) expand(pattern string) (err error) {
 					walk(path, rest)
 				}
 			case !matchName(rest[0], d.Name()):
+				if base, _, ok := source.Numbered(d.Name()); ok && len(rest) == 1 && matchName(rest[0], base) && regular(path, d) {
+					m.numbered = append(m.numbered, path)
+				}
 				continue
 			case len(rest) > 1:
 				if isDir || isLink {
@@ -93,6 +103,31 @@ func (m *matches) expand(pattern string) (err error) {
 	}
 	walk(root, rest)
 	return err
+}
+
+// number adds the files beside a path that have its name and a number.
+func (m *matches) number(path string, listed listings) {
+	dir, name := filepath.Split(path)
+	entries, ok := listed[dir]
+	if !ok {
+		entries, _ = os.ReadDir(dir) // only rotated files are missed if that is not allowed
+		listed[dir] = entries
+	}
+	at, _ := slices.BinarySearchFunc(entries, name, func(d os.DirEntry, name string) int { return strings.Compare(d.Name(), name) })
+	for ; at < len(entries) && strings.HasPrefix(entries[at].Name(), name); at++ {
+		if base, _, ok := source.Numbered(entries[at].Name()); ok && base == name && regular(dir+entries[at].Name(), entries[at]) {
+			m.numbered = append(m.numbered, dir+entries[at].Name())
+		}
+	}
+}
+
+// regular reports whether an entry of a directory is a regular file, or a link to one.
+func regular(path string, d os.DirEntry) bool {
+	if d.Type()&os.ModeSymlink != 0 {
+		st, err := os.Stat(path)
+		return err == nil && st.Mode().IsRegular()
+	}
+	return d.Type().IsRegular()
 }
 
 // fixedPart is the directory above the first element with a wildcard, and the elements

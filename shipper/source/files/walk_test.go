@@ -32,7 +32,7 @@ func TestGlobs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := expand(p)
+		found, err := expand(p, listings{})
 		if err != nil {
 			t.Errorf("%s: %v", pattern, err)
 		}
