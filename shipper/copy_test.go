@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/shipper/disk"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 func (s *site) content(name string) string {
@@ -63,7 +64,7 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 				t.Errorf("%d records sent again after everything was stored", len(s.order)-n)
 			}
 			for _, e := range s.events {
-				if e.Log.File.Path != s.path("web.log") {
+				if e.Log.File.Path != s.path("web.log") && !strings.HasPrefix(name, "by content") {
 					t.Errorf("path %s", e.Log.File.Path)
 				}
 			}
@@ -216,6 +217,39 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 		s.truncate()
 		s.append("web.log", "b\n")
 	}, "b")
+	for _, name := range []string{
+		"web.log-2026-11-21", "web.log.2026-11-21_08-30", "web.log.0", "web.log.7", "web.log.old", "web.log.bak", "web.log~",
+		"web-20261121.log", "web.bak", "saved-web.log", "web.log.then", "old/web.log",
+	} {
+		by := "by content"
+		if base, ok := source.Rotated(name); ok && base == "web.log" {
+			by = "by name"
+		}
+		f(by+", "+name, func(s *site) {
+			s.stop()
+			s.cfg.Shipper.Files[0].Paths = []string{s.path("**")}
+			s.start()
+			if err := os.MkdirAll(s.path("old"), 0o755); err != nil {
+				s.t.Fatal(err)
+			}
+			s.append("web.log", "b\n")
+			s.copyTo(name)
+			s.append(name, "unread\n") // written and cut before it could be read
+			s.truncate()
+			s.append("web.log", "c\n")
+			s.wait(23)
+			s.positionsDone()
+			s.stop()
+			s.append("web.log", "unread while stopped\n")
+			if err := os.Remove(s.path(name)); err != nil {
+				s.t.Fatal(err)
+			}
+			s.copyTo(name)
+			s.truncate()
+			s.append("web.log", "d\n")
+			s.start()
+		}, "b", "unread", "c", "unread while stopped", "d")
+	}
 	f("positions are deleted and nothing was cut yet", func(s *site) {
 		s.copyTo("web.log.1")
 		s.stop()
@@ -233,6 +267,43 @@ func TestCopytruncateLosesAndDoublesNothing(t *testing.T) {
 		s.settle()
 		s.append("web.log.1", lines("other", 0, 30))
 	}, append([]string{"a0", "a1"}, split1(lines("other", 0, 30))...)...)
+}
+
+// Programs may write the same first lines, also to files with names alike, also of those
+// that are begun again: none of them is a copy.
+func TestFilesWithTheSameFirstLinesAreNoCopies(t *testing.T) {
+	s := newSite(t).plain()
+	s.append("web.log", "start\nready\n")
+	s.append("web-1.log", "start\nready\nonly here\n")
+	s.start()
+	s.wait(5)
+	s.append("web.log.1", "start\nready\nthree\nfour\nfive\n") // younger than web.log, which has the first two
+	s.append("web-2.log", "start\nready\n")
+	s.append("web.log.2", "start\n")
+	s.append("web.log.2", "another\n")
+	s.wait(14)
+	s.settle()
+	if n := s.counter("shipper_copy_skipped_bytes_total"); n != 0 {
+		t.Errorf("%v bytes are taken for those of copies", n)
+	}
+}
+
+// What is left out of a copy is counted.
+func TestWhatIsSkippedOfACopyIsCounted(t *testing.T) {
+	s := newSite(t).plain()
+	s.append("web.log", lines("a", 0, 20))
+	size := len(lines("a", 0, 20))
+	s.start()
+	s.wait(20)
+	s.positionsDone()
+	s.copyTo("web.log.1")
+	s.truncate()
+	s.append("web.log", "b\n")
+	s.wait(21)
+	s.settle()
+	if n := s.counter("shipper_copy_skipped_bytes_total"); int(n) != size || len(s.order) != 21 {
+		t.Errorf("%v bytes skipped, want %d; %d records", n, size, len(s.order))
+	}
 }
 
 // Where it cannot be known that a file is younger, its lines rather come twice than not

@@ -1,6 +1,8 @@
 package tail
 
 import (
+	"time"
+
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
 )
@@ -18,27 +20,55 @@ import (
 // was renamed is older than the file that took its place. Lines with a time of their own
 // have the same ids in a copy anyway.
 func mayCopy(f, live *file) bool {
-	return live != nil && !f.src.spec.Decoder.Timed() && live.at.Birth != 0 && f.at.Birth > live.at.Birth
+	return live != nil && live != f && !f.src.spec.Decoder.Timed() && live.at.Birth != 0 && f.at.Birth > live.at.Birth
 }
 
+// settles is how long a file that has what another has is not read, since it may be a
+// copy of it that is about to be cut.
+const settles = 5 * time.Second
+
 // begin has a file read that is new, or is a new generation: at once, when its record is
-// stored, or when it is known whether it is a copy of the live file.
+// stored, or when it is known whether it is a copy of the live file, or of one whose name
+// it has in its own.
 func (t *finder) begin(f, live *file) *file {
-	switch {
-	case mayCopy(f, live):
-		f.copy.of = live
-		return t.compare(f)
-	case !f.durable:
+	originals := []*file{live}
+	if live == nil {
+		originals = t.stems.originals(f)
+	}
+	for _, o := range originals {
+		if mayCopy(f, o) {
+			f.copy.of = o
+			if g := t.judge(f); g.copy.of != nil || g != f {
+				return g
+			}
+		}
+	}
+	if !f.durable {
 		t.saver.save(t.now)
 	}
 	return f
 }
 
-// compare finds out whether f is a copy of f.copy.of: it has what was where that file was
-// last recorded, in its present generation or the one before. If f is shorter but the
-// same so far, it is still being made, or all of it was read; then the poll looks again.
-// It returns what f is replaced by.
+// compare finds out once more whether f is a copy of f.copy.of, and returns what it is
+// replaced by. If it is none it is read.
 func (t *finder) compare(f *file) *file {
+	g := t.judge(f)
+	switch {
+	case g != f || f.copy.of != nil:
+	case f.durable:
+		t.queue.add(f)
+	default:
+		t.saver.save(t.now)
+	}
+	return g
+}
+
+// judge says whether f is a copy of f.copy.of. Once that file was cut, a copy has what was
+// at its position. Before, it has nothing that the file has not; whether it will be cut is
+// waited for, or the same lines of another program would be taken for a copy. If nothing is
+// cut, only a rotated name makes it a copy, and only if it has the position. It returns what
+// f is replaced by; f.copy.of is nil once f is known to be none.
+func (t *finder) judge(f *file) *file {
 	st, err := disk.StatOpen(f.fd)
 	if err != nil {
 		f.trouble(t.log, err)
@@ -48,31 +78,41 @@ func (t *finder) compare(f *file) *file {
 		f.extent.size, f.times.grew = st.Size, t.now
 	}
 	o := f.copy.of
+	early := st.Links > 0 && t.now.Sub(f.times.grew) < settles
+	if o.fd < 0 && !o.finished {
+		t.reopen(o)
+		t.queue.add(o)
+		if o.fd < 0 { // there is no descriptor now
+			if !early {
+				f.copy.of = nil
+			}
+			return f
+		}
+	}
 	p := o.proof()
-	if f.has(p) {
+	if !o.finished && o.untouched() {
+		f.copy.same = 0
+		if f.beginsAs(o) {
+			f.copy.same = f.extent.size
+		}
+		if early && (f.copy.same == f.extent.size || f.has(p)) {
+			t.watches.arm(f)
+			return f
+		}
+		if f.copy.same > 0 && f.src == o.src && f.has(p) {
+			return t.adopt(f, st, p.Of, p.From)
+		}
+		f.copy.same = 0
+	} else if f.has(p) {
 		return t.adopt(f, st, p.Of, p.From)
 	}
 	if past := o.at.Past; past != nil && f.has(*past) && !f.src.copies(past.Of) { // a second one may have the same text by chance
 		return t.adopt(f, st, past.Of, past.From)
 	}
-	if !o.finished && o.untouched() { // else it was cut, so nothing is copied any more
-		f.copy.same = 0
-		if (p.At == 0 || f.extent.size < p.At) && f.isLike(o) {
-			f.copy.same = f.extent.size
-			if st.Links > 0 && t.now.Sub(f.times.grew) < quiet {
-				return f
-			}
-		}
-	}
 	if f.copy.same > 0 {
 		return t.adopt(f, st, p.Of, min(f.copy.same, p.From))
 	}
 	f.copy.of = nil
-	if f.durable {
-		t.queue.add(f)
-	} else {
-		t.saver.save(t.now)
-	}
 	return f
 }
 
@@ -86,7 +126,8 @@ func (t *finder) adopt(f *file, st disk.Stat, of position.Generation, from int64
 		return f
 	}
 	t.replace(f, g)
-	t.log.Info("file is a copy", "path", f.path, "of", f.src.spec.Path, "from", from)
+	t.m.skipped.Add(float64(from))
+	t.log.Info("file is a copy", "path", f.path, "of", f.copy.of.path, "from", from)
 	t.saver.save(t.now)
 	return g
 }

@@ -24,6 +24,7 @@ type finder struct {
 	saver   *saver
 	closer  *closer
 	fds     *descriptors
+	stems   stems
 }
 
 // serve opens files that waited for a descriptor, as long as there are any to be had.

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"slices"
@@ -254,12 +255,25 @@ func (f *file) has(p position.Proof) bool {
 	return err == nil && t.marker() == p.Marker
 }
 
-// isLike reports whether the last bytes of f are at their place in o as well.
-func (f *file) isLike(o *file) bool {
-	var a, b [position.MarkerLen]byte
-	_, errA := position.Preceding(f.fd, &a, f.extent.size)
-	_, errB := position.Preceding(o.fd, &b, f.extent.size)
-	return errA == nil && errB == nil && a == b
+// beginsAs reports whether all of f is the beginning of o: byte by byte if it is short, else
+// by blocks over all its length and its end.
+func (f *file) beginsAs(o *file) bool {
+	const block, blocks = 64 << 10, 16
+	var a, b [block]byte
+	size := f.extent.size
+	same := func(from int64) bool {
+		n := min(block, size-from)
+		k, errA := disk.Pread(f.fd, a[:n], from)
+		l, errB := disk.Pread(o.fd, b[:n], from)
+		return errA == nil && errB == nil && int64(k) == n && bytes.Equal(a[:k], b[:l])
+	}
+	step := max(block, size/blocks)
+	for at := int64(0); at < size; at += step {
+		if !same(at) {
+			return false
+		}
+	}
+	return size <= block || same(size-block)
 }
 
 // trouble notes that the file cannot be read now; the poll tries again.

@@ -14,6 +14,7 @@ var (
 	linesJoined   = metrics.NewCounter("shipper_joined_lines", "lines", "Lines put together from dockerd's 16 KiB pieces")
 	holeBytes     = metrics.NewCounter("shipper_hole_bytes", "bytes", "Runs of NULs in log files that are in log.size of an event and in no message, as a crash of the host or a truncation under a writer leaves them")
 	truncations   = metrics.NewCounter("shipper_truncations", "files", "Files that became shorter or other than what was read of them; read again from the start")
+	copiesSkipped = metrics.NewCounter("shipper_copy_skipped_bytes", "bytes", "Bytes of copies of log files (copytruncate) that are not read, since they were read in the file that was copied")
 	rotations     = metrics.NewCounter("shipper_rotations", "files", "Files that took the place of another under a path")
 	compressed    = metrics.NewCounter("shipper_compressed_files", "files", "Compressed rotated files found, which are not read")
 	filesOpened   = metrics.NewCounter("shipper_opened_files", "files", "Files opened")
@@ -46,7 +47,7 @@ type meters struct {
 	opened, rested         metrics.Counter
 	openErrs, readErrs     metrics.Counter
 	givenFiles, givenBytes metrics.Counter
-	missed                 metrics.Counter
+	missed, skipped        metrics.Counter
 }
 
 func newMeters(r *metrics.Registry) *meters {
@@ -54,6 +55,7 @@ func newMeters(r *metrics.Registry) *meters {
 		reg: r, truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
 		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
+		skipped: r.Counter(copiesSkipped),
 	}
 }
 

@@ -88,6 +88,7 @@ func (t *roster) add(spec source.Spec) *origin {
 	s.lines.Decoder, s.lines.Prefix = decoder(&spec), spec.Hints.FilePrefix
 	t.sources[spec.Key()] = s
 	t.finder.watches.dir(s)
+	t.finder.stems.add(s)
 	return s
 }
 
@@ -128,11 +129,13 @@ func (t *roster) change(s *origin, c *source.Change) {
 	moved := s.spec.Path != c.Spec.Path
 	if moved {
 		t.finder.watches.undir(s)
+		t.finder.stems.remove(s)
 	}
 	s.spec, s.gone = c.Spec, false
 	s.lines.Decoder, s.lines.Prefix = decoder(&s.spec), s.spec.Hints.FilePrefix
 	if moved {
 		t.finder.watches.dir(s)
+		t.finder.stems.add(s)
 	}
 	t.keep(&c.Spec, c.Keep)
 }
@@ -175,6 +178,7 @@ func (t *roster) remove(s *origin) {
 	t.maker.End(&s.lines)
 	s.files, s.live, s.waits = nil, nil, false
 	t.finder.watches.undir(s)
+	t.finder.stems.remove(s)
 	s.read.now--
 	delete(t.sources, s.spec.Key())
 }

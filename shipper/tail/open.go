@@ -5,8 +5,6 @@ import (
 	"io"
 	"io/fs"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
 )
@@ -72,25 +70,6 @@ func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
 	return f
 }
 
-// reopen takes up a closed file that has grown.
-func (t *finder) reopen(f *file) {
-	if !t.spare(f.src) {
-		t.lacks(f.src, errLimit)
-		return
-	}
-	fd, st, err := disk.Open(f.path)
-	if err != nil {
-		t.trouble(f.src, err)
-		return
-	}
-	if st.Key() != f.key || st.ID != f.id {
-		t.closer.close(fd)
-		return
-	}
-	t.counted(f.src)
-	f.fd, f.extent.eof, f.extent.drained = fd, false, false
-}
-
 // forget follows a file no more, and has its record deleted.
 func (t *finder) forget(f *file) {
 	f.finished = true
@@ -100,16 +79,4 @@ func (t *finder) forget(f *file) {
 		delete(t.files, f.id)
 	}
 	t.saver.note(position.Change{Bucket: position.Files, Key: f.key})
-}
-
-// trouble notes that a file of a source cannot be followed now; the poll tries again.
-func (t *finder) trouble(s *origin, err error) {
-	t.m.openErrs.Inc()
-	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
-		t.lacks(s, err)
-		return
-	}
-	if s.problem.Failed(err.Error()) {
-		t.log.Error("cannot follow file", "path", s.spec.Path, "error", err)
-	}
 }

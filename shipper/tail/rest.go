@@ -101,6 +101,25 @@ func (t *finder) putAway(f *file, from int64) bool {
 	return true
 }
 
+// reopen takes up a closed file that has grown.
+func (t *finder) reopen(f *file) {
+	if !t.spare(f.src) {
+		t.lacks(f.src, errLimit)
+		return
+	}
+	fd, st, err := disk.Open(f.path)
+	if err != nil {
+		t.trouble(f.src, err)
+		return
+	}
+	if st.Key() != f.key || st.ID != f.id {
+		t.closer.close(fd)
+		return
+	}
+	t.counted(f.src)
+	f.fd, f.extent.eof, f.extent.drained = fd, false, false
+}
+
 // giveWay has a file closed that would go on being read, so that another is: it takes its
 // place after all that wait. It must be the last of its source, or that would be read out
 // of its order.
@@ -124,6 +143,18 @@ func (t *finder) lacks(s *origin, err error) {
 	if d.short.Failed("") {
 		t.log.Warn("file descriptors run short: files at rest are closed until they grow, others wait for their turn; raise the limit (LimitNOFILE)",
 			"open", d.open, "limit", d.limit, "error", err)
+	}
+}
+
+// trouble notes that a file of a source cannot be followed now; the poll tries again.
+func (t *finder) trouble(s *origin, err error) {
+	t.m.openErrs.Inc()
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		t.lacks(s, err)
+		return
+	}
+	if s.problem.Failed(err.Error()) {
+		t.log.Error("cannot follow file", "path", s.spec.Path, "error", err)
 	}
 }
 

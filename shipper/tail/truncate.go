@@ -30,7 +30,13 @@ func (t *reader) truncated(out *send.Batch, f *file) {
 // copied reports whether a copy of f, which was cut, has more than was read of f.
 func (t *reader) copied(out *send.Batch, f *file) (more bool) {
 	t.finder.discover(f.src)
-	for _, c := range slices.Clone(f.src.files) {
+	copies := slices.Clone(f.src.files)
+	for _, c := range t.finder.files {
+		if c.copy.of == f && c.src != f.src {
+			copies = append(copies, c)
+		}
+	}
+	for _, c := range copies {
 		switch {
 		case c == f:
 			continue

@@ -15,6 +15,10 @@ func (t *Tail) wake(out *send.Batch) {
 	unknown := false
 	for _, e := range t.events {
 		if f := w.fired(e.WD); f != nil {
+			if f.copy.of != nil {
+				t.finder.compare(f)
+				continue
+			}
 			if f.fd < 0 {
 				t.finder.discover(f.src)
 			}

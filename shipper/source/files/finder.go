@@ -2,6 +2,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/internal/wake"
 	"github.com/sluicelog/sluice/schemas"
+	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
@@ -25,6 +27,7 @@ type Finder struct {
 	interval time.Duration
 	ask      wake.Signal
 	hits     *hits
+	scanned  bool // once at least; owned by Run
 }
 
 // entry is an entry of shipper.files.
@@ -80,18 +83,36 @@ func (s *Finder) Run(ctx context.Context, changes chan<- source.Change) {
 	}
 }
 
+// scan reports what there is. The first time it begins with the files born first, since
+// others may be copies of them.
 func (s *Finder) scan(ctx context.Context, changes chan<- source.Change) bool {
 	defer s.hits.scanned()
+	var specs []source.Spec
 	for i := range s.entries {
-		for _, spec := range s.entries[i].found(s.hits) {
-			select {
-			case changes <- source.Change{What: source.Came, Spec: spec}:
-			case <-ctx.Done():
-				return false
-			}
+		specs = append(specs, s.entries[i].found(s.hits)...)
+	}
+	if !s.scanned {
+		s.scanned = true
+		byBirth(specs)
+	}
+	for _, spec := range specs {
+		select {
+		case changes <- source.Change{What: source.Came, Spec: spec}:
+		case <-ctx.Done():
+			return false
 		}
 	}
 	return true
+}
+
+func byBirth(specs []source.Spec) {
+	births := make(map[string]int64, len(specs))
+	for i := range specs {
+		if st, err := disk.StatPath(specs[i].Path); err == nil {
+			births[specs[i].Path] = st.Birth
+		}
+	}
+	slices.SortStableFunc(specs, func(a, b source.Spec) int { return cmp.Compare(births[a.Path], births[b.Path]) })
 }
 
 // found lists the sources that the entry's globs match now, by path. Rotated files belong
