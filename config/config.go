@@ -199,6 +199,8 @@ type Consume struct {
 	Buffer         Bytes    `yaml:"buffer" min:"1MiB"`                  // fetched, unfinished bytes over all partitions of one group
 	SessionTimeout Duration `yaml:"session_timeout" min:"6s" max:"30m"` // a member silent for this long is expelled
 	InstanceID     string   `yaml:"instance_id"`                        // group.instance.id: a restart within the session timeout moves no partition
+	RecordLimit    Bytes    `yaml:"record_limit" min:"1MiB"`            // unpacked bytes of a single record, and of a zstd window: a batch that needs more cannot be read
+	Poison         string   `yaml:"poison" enum:"stop dead_letter"`     // a batch that cannot be read: stop its partition with an alarm, or keep its bytes as a dead letter and go on
 }
 
 // Indexer reads from the central cluster and writes to Elasticsearch.
@@ -294,7 +296,7 @@ func Default() *Config {
 			Target:          Target{Topic: "{topic}"},
 			Produce:         produce,
 			DeadLetterTopic: "sluice-dead",
-			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
+			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second), RecordLimit: 32 * MiB, Poison: "stop"},
 		},
 		Indexer: Indexer{
 			Topics:          []string{"logs"},
@@ -303,7 +305,7 @@ func Default() *Config {
 			DeadLetterTopic: "sluice-dead",
 			Timezone:        "UTC",
 			Produce:         produce,
-			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second)},
+			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second), RecordLimit: 32 * MiB, Poison: "stop"},
 		},
 	}
 }

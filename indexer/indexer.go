@@ -23,6 +23,7 @@ import (
 	"github.com/sluicelog/sluice/indexer/document"
 	"github.com/sluicelog/sluice/indexer/output/elastic"
 	"github.com/sluicelog/sluice/internal/admin"
+	"github.com/sluicelog/sluice/internal/deadletter"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 )
@@ -85,6 +86,9 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
 	options := kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
+	options.Poisoned = func(ctx context.Context, p kafka.Poison) error {
+		return f.dead.writer.Keep(ctx, deadletter.Batch(&p, ix.Kafka, "indexer", o.Name))
+	}
 	if f.group, err = kafka.NewGroup(cluster, options, f); err != nil {
 		return nil, err
 	}

@@ -238,9 +238,29 @@ func (h *counter) take(n int) {
 func (h *counter) Assigned(*Claim)                 {}
 func (h *counter) Revoked(context.Context, *Claim) {}
 func (h *counter) Lost(*Claim)                     {}
-func (h *counter) Batch(_ context.Context, c *Claim, records []Record) {
+
+// The three ways of reading.
+type (
+	countRecords struct{ *counter }
+	countViews   struct{ *counter }
+	countBatches struct{ countRecords }
+)
+
+func (h countRecords) Batch(_ context.Context, c *Claim, records []Record) {
 	h.take(len(records))
 	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+}
+
+func (h countViews) Views(_ context.Context, c *Claim, records []View) {
+	h.take(len(records))
+	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+}
+
+func (h countBatches) Stored(_ context.Context, c *Claim, batches []Stored) {
+	for i := range batches {
+		h.take(int(batches[i].Count))
+		c.DoneAll(batches[i].From, batches[i].LastOffset()+1)
+	}
 }
 
 // plain is the same as a handler of sarama's.
@@ -261,20 +281,26 @@ func (h plain) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGrou
 func BenchmarkConsume(b *testing.B) {
 	addrs := benchBroker(b, "fetch")
 	const size = 300
-	b.Run("sluice", func(b *testing.B) {
-		h := &counter{done: make(chan struct{})}
-		h.left.Store(int64(b.N))
-		c := clusterAt(b, addrs...)
-		c.timing = nil
-		o := groupOptions("logs")
-		o.Group = fmt.Sprint("sluice", b.N)
-		measure(b, size, func(int) {
-			_, leave := join(b, c, o, h)
-			<-h.done
-			b.StopTimer()
-			leave()
+	for name, handler := range map[string]func(*counter) Handler{
+		"records": func(h *counter) Handler { return countRecords{h} },
+		"views":   func(h *counter) Handler { return countViews{h} },
+		"batches": func(h *counter) Handler { return countBatches{countRecords{h}} },
+	} {
+		b.Run("sluice/"+name, func(b *testing.B) {
+			h := &counter{done: make(chan struct{})}
+			h.left.Store(int64(b.N))
+			c := clusterAt(b, addrs...)
+			c.timing = nil
+			o := groupOptions("logs")
+			o.Group = fmt.Sprint("sluice", name, b.N)
+			measure(b, size, func(int) {
+				_, leave := join(b, c, o, handler(h))
+				<-h.done
+				b.StopTimer()
+				leave()
+			})
 		})
-	})
+	}
 	b.Run("sarama", func(b *testing.B) {
 		conf := sarama.NewConfig()
 		conf.Version = protocol
@@ -299,7 +325,7 @@ func BenchmarkConsume(b *testing.B) {
 		})
 		g.Close()
 	})
-	b.Run("kgo", func(b *testing.B) {
+	b.Run("franz-go", func(b *testing.B) {
 		cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ConsumeTopics("logs"), kgo.ConsumerGroup(fmt.Sprint("kgo", b.N)),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(1<<20))
 		if err != nil {

@@ -3,11 +3,12 @@ package kafka
 import (
 	"context"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/internal/ack"
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/internal/wake"
 )
@@ -19,7 +20,8 @@ const (
 
 // Claim is one partition while it is ours. Its methods are safe for concurrent use.
 //
-//	sarama -> feed -> queue (bounded in bytes by pausing the fetch) -> work -> Handler.Batch -> Done -> mark
+//	fetchLoop -> push -> sets (bounded in bytes by pausing the fetch) -> read -> Views, Batch or Stored -> Done -> mark
+//	sarama -> feed -> queue (the same, from brokers that are too old) -> work -> Views or Batch -> Done -> mark
 type Claim struct {
 	g         *Group
 	topic     string
@@ -34,7 +36,18 @@ type Claim struct {
 	stop   context.CancelFunc
 	wake   wake.Signal // the queue has something
 
+	stream *stream      // what is fetched for it; nil: sarama fetches
+	origin origin       // of from
+	ids    wire.TopicID // of the log that is read
+	wired  bool         // we fetch ourselves
+	anew   chan error   // cap 1: the claim is to begin anew, and why
+	final  chan error   // cap 1: the same, when all that was fetched is handed out
+	why    error        // it is to begin anew; set by feed
+	reader wire.Reader  // owned by work
+	heavy  atomic.Int64 // bytes taken of Group.large
+
 	mu     sync.Mutex
+	sets   []fetched                 // by the fetcher, not handed out; guarded by mu
 	acks   *ack.Tracker              // guarded by mu
 	queue  []*sarama.ConsumerMessage // fetched, not handed out; guarded by mu
 	queued int64                     // bytes of queue; guarded by mu
@@ -54,6 +67,8 @@ type Claim struct {
 type piece struct {
 	end   int64
 	bytes int64
+	epoch int32       // of the leader that stored the last of them
+	block *wire.Block // that they are views of; nil: there is none
 }
 
 // Topic is the claim's topic.
@@ -74,6 +89,14 @@ func (c *Claim) Context() context.Context { return c.ctx }
 func (c *Claim) HighWatermark() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.top()
+}
+
+// top is the end of the log. The caller holds mu.
+func (c *Claim) top() int64 {
+	if c.wired {
+		return c.newest
+	}
 	return max(c.source.HighWaterMarkOffset(), c.newest)
 }
 
@@ -104,11 +127,17 @@ func (c *Claim) DoneAll(from, to int64) {
 	}
 	mark, n := c.acks.Mark(), 0
 	for n < len(c.pieces) && c.pieces[n].end <= mark {
-		c.hold(-c.pieces[n].bytes)
-		c.open -= c.pieces[n].bytes
+		p := c.pieces[n]
+		c.hold(-p.bytes)
+		c.open -= p.bytes
+		if c.origin.epoch = p.epoch; p.block != nil {
+			p.block.Free()
+		}
 		n++
 	}
-	c.pieces = c.pieces[:copy(c.pieces, c.pieces[n:])]
+	rest := copy(c.pieces, c.pieces[n:])
+	clear(c.pieces[rest:])
+	c.pieces = c.pieces[:rest]
 	c.throttle()
 }
 
@@ -122,20 +151,34 @@ func (c *Claim) throttle() {
 	switch {
 	case !c.paused && held > share && !c.over:
 		c.paused = true
-		c.g.consumer().Pause(map[string][]int32{c.topic: {c.partition}})
+		if c.stream != nil {
+			c.g.fetch.room(c.stream, false)
+		} else {
+			c.g.consumer().Pause(map[string][]int32{c.topic: {c.partition}})
+		}
 	case c.paused && held <= share/2:
 		c.paused = false
-		c.g.consumer().Resume(map[string][]int32{c.topic: {c.partition}})
+		if c.stream != nil {
+			c.g.fetch.room(c.stream, true)
+		} else {
+			c.g.consumer().Resume(map[string][]int32{c.topic: {c.partition}})
+		}
+	}
+	if c.stream != nil && c.open <= share {
+		c.wake.Raise()
 	}
 }
 
-// consume runs the claim until it is taken away; it is called by sarama, and when it
-// returns the marks are committed.
+// consume runs the claim until it is taken away or begins anew; it is called by sarama,
+// and when the last one returns the marks are committed.
 func (c *Claim) consume() {
 	var worker sync.WaitGroup
 	worker.Go(c.work)
 	c.feed()
 	revoked := c.session.Context().Err() == nil || !lost(context.Cause(c.session.Context()))
+	if c.stream != nil {
+		c.g.fetch.remove(c.stream)
+	}
 	c.stop()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.g.opts.DrainTimeout)
 	defer cancel()
@@ -171,7 +214,16 @@ func (c *Claim) finish(mark bool) {
 	}
 	c.over = true
 	c.hold(-c.queued - c.open)
-	c.queued, c.open, c.queue, c.pieces = 0, 0, nil, nil
+	for _, p := range c.pieces {
+		if p.block != nil {
+			p.block.Keep() // the handler may still look at it
+			p.block.Free()
+		}
+	}
+	for _, s := range c.sets {
+		s.block.Free()
+	}
+	c.queued, c.open, c.queue, c.pieces, c.sets = 0, 0, nil, nil, nil
 	c.throttle() // sarama would remember the pause for the next claim
 	c.mu.Unlock()
 	c.end()
@@ -180,12 +232,13 @@ func (c *Claim) finish(mark bool) {
 // publish hands the mark to sarama, which commits it. The caller holds mu.
 func (c *Claim) publish() {
 	if !c.over {
-		c.session.MarkOffset(c.topic, c.partition, c.acks.Mark(), "")
+		c.session.MarkOffset(c.topic, c.partition, c.acks.Mark(), origin{c.ids, c.origin.epoch}.String())
 	}
 }
 
-// feed takes what was fetched, never waiting for the handler: while it waited, sarama
-// would fetch nothing for any partition of the same broker.
+// feed takes what sarama has fetched, never waiting for the handler: while it waited,
+// sarama would fetch nothing for any partition of the same broker. It returns when the
+// claim ends. Where we fetch ourselves that is all it waits for.
 func (c *Claim) feed() {
 	var got []*sarama.ConsumerMessage
 	for {
@@ -194,7 +247,12 @@ func (c *Claim) feed() {
 			if !ok {
 				return
 			}
+			if c.stream != nil || m.Offset < c.from { // sarama began before
+				continue
+			}
 			got = append(got[:0], m)
+		case c.why = <-c.anew:
+			return
 		case <-c.session.Context().Done():
 			return
 		}
@@ -210,18 +268,20 @@ func (c *Claim) feed() {
 				break more
 			}
 		}
-		c.push(got)
+		c.queueMessages(got)
 		clear(got)
 	}
 }
 
-func (c *Claim) push(got []*sarama.ConsumerMessage) {
-	var bytes int64
+func (c *Claim) queueMessages(got []*sarama.ConsumerMessage) {
+	var bytes, plain int64
 	for _, m := range got {
-		bytes += heldSize(m)
+		held := heldSize(m)
+		bytes += held
+		plain += held - recordOverhead - int64(len(m.Headers))*pairOverhead
 	}
 	c.records.Add(float64(len(got)))
-	c.bytes.Add(float64(bytes - int64(len(got))*fetchOverhead))
+	c.bytes.Add(float64(plain))
 	c.mu.Lock()
 	c.queue = append(c.queue, got...)
 	c.queued += bytes
@@ -231,19 +291,27 @@ func (c *Claim) push(got []*sarama.ConsumerMessage) {
 	c.wake.Raise()
 }
 
-// fetchOverhead is what a fetched record costs in memory beside its bytes.
-const fetchOverhead = 256
+// What a fetched record and each of its headers cost in memory beside their bytes, where
+// they are not views.
+const (
+	recordOverhead = 256
+	pairOverhead   = 48
+)
 
 func heldSize(m *sarama.ConsumerMessage) int64 {
-	n := len(m.Key) + len(m.Value) + fetchOverhead
+	n := len(m.Key) + len(m.Value) + recordOverhead
 	for _, h := range m.Headers {
-		n += len(h.Key) + len(h.Value)
+		n += len(h.Key) + len(h.Value) + pairOverhead
 	}
 	return int64(n)
 }
 
 // work hands what is queued to the handler, all of it at once up to a limit.
 func (c *Claim) work() {
+	if c.stream != nil {
+		c.read()
+		return
+	}
 	var records []Record
 	for {
 		select {
@@ -256,7 +324,11 @@ func (c *Claim) work() {
 			if len(records) == 0 {
 				break
 			}
-			c.g.handler.Batch(c.taking, c, records)
+			if g := c.g; g.views != nil {
+				g.views.Views(c.taking, c, viewsOf(records))
+			} else {
+				g.records.Batch(c.taking, c, records)
+			}
 			clear(records)
 		}
 	}
@@ -277,7 +349,7 @@ func (c *Claim) take(dst []Record) []Record {
 		c.acks.Take(m.Offset)
 		size += heldSize(m)
 		if size >= chunk || i == len(got)-1 {
-			c.pieces = append(c.pieces, piece{m.Offset + 1, size})
+			c.pieces = append(c.pieces, piece{m.Offset + 1, size, -1, nil})
 			c.queued -= size
 			c.open += size
 			size = 0
@@ -313,7 +385,7 @@ func (c *Claim) look() {
 
 // behind is the lag. The caller holds mu.
 func (c *Claim) behind() int64 {
-	return max(0, max(c.source.HighWaterMarkOffset(), c.newest)-max(c.acks.Mark(), c.start))
+	return max(0, c.top()-max(c.acks.Mark(), c.start))
 }
 
 // survey asks for the ends of the log if the claim stands still: sarama learns of
@@ -339,47 +411,4 @@ func (c *Claim) survey() {
 	c.mu.Lock()
 	c.start, c.newest = oldest, newest
 	c.mu.Unlock()
-}
-
-// begin finds out where the claim starts, and tells of what was deleted before we
-// came to read it. Nothing is handed out before.
-func (c *Claim) begin() {
-	c.from = c.source.InitialOffset()
-	if c.from >= 0 {
-		c.acks = ack.New(c.from)
-		return
-	}
-	// No offset was committed, or one out of range and sarama starts over.
-	var start, committed int64
-	var err error
-	for try := 1; try <= 3; try++ {
-		if start, committed, err = c.g.offsets(c.topic, c.partition); err == nil {
-			break
-		}
-		select {
-		case <-c.session.Context().Done():
-		case <-time.After(c.g.waits.backoff.Pause(try)):
-		}
-	}
-	if err != nil {
-		c.g.log.Warn("cannot tell whether records were missed", "topic", c.topic, "partition", c.partition, "error", err)
-		c.from = 0
-		c.acks = ack.New(0)
-		return
-	}
-	c.from = start
-	c.acks = ack.New(start)
-	reg := c.g.cluster.registry()
-	switch {
-	case committed < 0:
-	case committed < start:
-		reg.Counter(gapRecords, c.g.cluster.Name, c.g.opts.Group, c.topic).Add(float64(start - committed))
-		c.g.log.Error("records were deleted before they were read", "topic", c.topic, "partition", c.partition,
-			"committed", committed, "log_start", start, "records", start-committed)
-	default:
-		reg.Counter(rewinds, c.g.cluster.Name, c.g.opts.Group, c.topic).Inc()
-		c.g.log.Error("the partition is shorter than what was committed, reading it from its start", "topic", c.topic, "partition", c.partition,
-			"committed", committed, "log_start", start)
-		c.session.ResetOffset(c.topic, c.partition, start, "") // sarama's marks only move forward
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/IBM/sarama"
 
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/internal/retry"
 )
@@ -132,14 +133,18 @@ func (u *unreachable) Unwrap() error { return u.last }
 
 // leader is the broker that takes a partition's records.
 type leader struct {
-	id   int32
-	addr string // empty: none now
+	id    int32
+	addr  string // empty: none now
+	epoch int32  // how often the leader changed; -1: unknown
 }
 
 // topicMeta is what the cluster says of a topic.
 type topicMeta struct {
 	err     error // unknown, not authorized, ...
+	id      wire.TopicID
 	leaders []leader
+	brokers map[int32]string // addresses of all brokers, the same map for all topics
+	heard   time.Time
 }
 
 // metadata reads what the cluster knows of the topics (nil: all of them), letting it
@@ -173,9 +178,10 @@ func (k *control) metadata(topics []string, create bool) (map[string]topicMeta, 
 			}
 		}
 	}
+	heard := time.Now()
 	out := make(map[string]topicMeta, len(resp.Topics))
 	for _, t := range resp.Topics {
-		m := topicMeta{}
+		m := topicMeta{id: wire.TopicID(t.Uuid), brokers: addrs, heard: heard}
 		if t.Err != sarama.ErrNoError && t.Err != sarama.ErrLeaderNotAvailable {
 			m.err = t.Err
 		}
@@ -184,9 +190,9 @@ func (k *control) metadata(topics []string, create bool) (map[string]topicMeta, 
 				continue
 			}
 			for int(p.ID) >= len(m.leaders) {
-				m.leaders = append(m.leaders, leader{id: -1})
+				m.leaders = append(m.leaders, leader{id: -1, epoch: -1})
 			}
-			m.leaders[p.ID] = leader{id: p.Leader, addr: addrs[p.Leader]}
+			m.leaders[p.ID] = leader{id: p.Leader, addr: addrs[p.Leader], epoch: p.LeaderEpoch}
 		}
 		if m.err == nil && len(m.leaders) == 0 {
 			m.err = sarama.ErrLeaderNotAvailable // being created

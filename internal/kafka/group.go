@@ -17,7 +17,9 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/kafka/wire"
 	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/retry"
 	"github.com/sluicelog/sluice/internal/wake"
 )
 
@@ -27,6 +29,11 @@ type GroupOptions struct {
 	Group        string
 	Topics       []string      // names; one that starts with ^ is a regular expression
 	DrainTimeout time.Duration // for Handler.Revoked, at a rebalance and at the end
+
+	// Poisoned keeps a batch that cannot be read where somebody may look at it, and returns
+	// when it is kept. It is called if config.Consume.Poison is dead_letter; the batch is then
+	// left out. Otherwise, without Poisoned or after an error of it, the partition waits.
+	Poisoned func(ctx context.Context, p Poison) error
 }
 
 // Group is a member of a consumer group. What is finished is committed once a second,
@@ -37,10 +44,16 @@ type Group struct {
 	cluster *Cluster
 	opts    GroupOptions
 	handler Handler
+	views   ViewHandler   // the handler, if it is one
+	records RecordHandler // the same
+	batches BatchHandler  // the same
 	log     *slog.Logger
 	waits   timing
 	names   map[string]bool
 	match   []*regexp.Regexp
+
+	fetch *fetcher // set by run
+	large budget   // what is larger than a block, of all claims
 
 	held  atomic.Int64 // bytes of all claims
 	share atomic.Int64 // of the buffer for one claim
@@ -48,6 +61,7 @@ type Group struct {
 	unread unread         // partitions that cannot be read
 	asking sync.WaitGroup // questions that may hang until connections are cut
 	joined atomic.Bool    // there is a session
+	meant  atomic.Bool    // we have ended the session
 
 	// Owned by run and what it calls, sessionHandler included.
 	hurried int         // sessions in a row that ended soon
@@ -59,6 +73,7 @@ type Group struct {
 
 	mu     sync.Mutex
 	claims map[*Claim]struct{}  // guarded by mu
+	direct map[place]bool       // partitions that we fetch ourselves; guarded by mu
 	client sarama.Client        // guarded by mu
 	member sarama.ConsumerGroup // guarded by mu
 	topics []string             // that are consumed; guarded by mu
@@ -66,8 +81,14 @@ type Group struct {
 
 // NewGroup prepares a member; Run joins. An error is a wrong configuration.
 func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
-	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}}
+	g := &Group{cluster: c, opts: o, handler: h, waits: c.waits(), names: map[string]bool{}, claims: map[*Claim]struct{}{}, direct: map[place]bool{}}
 	g.log = c.log().With("group", o.Group)
+	g.views, _ = h.(ViewHandler)
+	g.records, _ = h.(RecordHandler)
+	g.batches, _ = h.(BatchHandler)
+	if g.views == nil && g.records == nil {
+		return nil, fmt.Errorf("consume from %s: a handler %T that reads nothing", c.Name, h)
+	}
 	g.unread = unread{g: g, at: map[place]*trouble{}}
 	if o.Group == "" || len(o.Topics) == 0 || o.Buffer <= 0 {
 		return nil, fmt.Errorf("consume from %s: group, topics and buffer must be given", c.Name)
@@ -75,6 +96,10 @@ func NewGroup(c *Cluster, o GroupOptions, h Handler) (*Group, error) {
 	if g.opts.DrainTimeout <= 0 {
 		g.opts.DrainTimeout = 5 * time.Second
 	}
+	if g.opts.RecordLimit <= 0 {
+		g.opts.RecordLimit = 32 << 20
+	}
+	g.large.limit = max(2*int64(g.opts.RecordLimit), int64(o.Buffer))
 	for _, t := range o.Topics {
 		if !strings.HasPrefix(t, "^") {
 			g.names[t] = true
@@ -178,6 +203,9 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 		return
 	}
 	defer client.Close()
+	fetching, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g.fetch = newFetcher(fetching, g, conf)
 	defer d.Close() // all is said; who still asks need not wait for an answer
 	member, err := sarama.NewConsumerGroupFromClient(g.opts.Group, &patient{Client: client, g: g, ctx: ctx, asked: map[place]*question{}})
 	if err != nil {
@@ -189,10 +217,12 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 	g.mu.Unlock()
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
+	defer end()
 	defer member.Close()
 	helpers.Go(func() { g.hear(member.Errors()) })
 	ticking, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	helpers.Go(g.fetch.run)
 	helpers.Go(func() { g.tick(ticking) })
 	g.asking.Go(func() { g.survey(ticking) })
 	lister := newControl(g.cluster, conf)
@@ -251,9 +281,10 @@ func (g *Group) session(ctx context.Context, topics []string, lister *control) e
 		}
 	})
 	g.began, g.cause = time.Time{}, context.Canceled
+	g.meant.Store(false)
 	err := g.member.Consume(sctx, topics, (*sessionHandler)(g))
 	g.joined.Store(false)
-	wanted := sctx.Err() != nil
+	wanted := sctx.Err() != nil || g.meant.Load()
 	stop()
 	watch.Wait()
 	if g.steady != nil {
@@ -311,20 +342,30 @@ func (g *Group) wants(topic string) bool {
 	return false
 }
 
-// offsets reads the start of a partition's log and what the group has committed; -1:
-// nothing.
-func (g *Group) offsets(topic string, partition int32) (start, committed int64, err error) {
+// logStart reads where a partition's log begins.
+func (g *Group) logStart(topic string, partition int32) (int64, error) {
+	start, err := g.clientNow().GetOffset(topic, partition, sarama.OffsetOldest)
+	if err != nil {
+		return 0, fmt.Errorf("read the log start of %s/%d: %w", topic, partition, err)
+	}
+	return start, nil
+}
+
+// offsets reads the start of a partition's log and what the group has committed; offset
+// -1: nothing.
+func (g *Group) offsets(topic string, partition int32) (start int64, committed position, err error) {
+	committed = position{offset: -1, origin: origin{epoch: -1}}
 	client := g.clientNow()
-	if start, err = client.GetOffset(topic, partition, sarama.OffsetOldest); err != nil {
-		return 0, 0, fmt.Errorf("read the log start of %s/%d: %w", topic, partition, err)
+	if start, err = g.logStart(topic, partition); err != nil {
+		return 0, committed, err
 	}
 	broker, err := client.Coordinator(g.opts.Group)
 	if err != nil {
-		return 0, 0, fmt.Errorf("find the coordinator of %s: %w", g.opts.Group, err)
+		return 0, committed, fmt.Errorf("find the coordinator of %s: %w", g.opts.Group, err)
 	}
 	resp, err := broker.FetchOffset(sarama.NewOffsetFetchRequest(client.Config().Version, g.opts.Group, map[string][]int32{topic: {partition}}))
 	if err != nil {
-		return 0, 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
+		return 0, committed, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
 	}
 	block := resp.GetBlock(topic, partition)
 	code := resp.Err
@@ -333,11 +374,11 @@ func (g *Group) offsets(topic string, partition int32) (start, committed int64, 
 	}
 	switch {
 	case code == sarama.ErrGroupIDNotFound || block == nil && code == sarama.ErrNoError:
-		return start, -1, nil
+		return start, committed, nil
 	case code != sarama.ErrNoError:
-		return 0, 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, code)
+		return 0, committed, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, code)
 	}
-	return start, block.Offset, nil
+	return start, position{offset: block.Offset, origin: parseOrigin(block.Metadata)}, nil
 }
 
 // unasked is how long nobody has asked for a partition that could not be read, until
@@ -386,9 +427,14 @@ func (g *Group) survey(ctx context.Context) {
 // hear counts and logs what sarama reports.
 func (g *Group) hear(errs <-chan error) {
 	for err := range errs {
-		g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
-		g.say("consumer", kind(err), "error", err)
+		g.report(err)
 	}
+}
+
+// report counts and logs an error that is tried again.
+func (g *Group) report(err error) {
+	g.cluster.registry().Counter(groupErrors, g.cluster.Name, g.opts.Group, name(err)).Inc()
+	g.say("consumer", kind(err), "error", err)
 }
 
 // fail tells that the cluster cannot be used.
@@ -481,7 +527,7 @@ func (g *Group) Status() any {
 	for _, c := range g.owned() {
 		c.mu.Lock()
 		out.Partitions = append(out.Partitions, partition{c.topic, c.partition, c.acks.Mark(),
-			max(c.source.HighWaterMarkOffset(), c.newest), c.behind(), c.queued + c.open, c.paused})
+			c.top(), c.behind(), c.queued + c.open, c.paused})
 		c.mu.Unlock()
 	}
 	return out
@@ -510,30 +556,62 @@ func (h *sessionHandler) Cleanup(s sarama.ConsumerGroupSession) error {
 	return nil
 }
 
-// ConsumeClaim runs one claim.
+// ConsumeClaim runs one claim after the other, until the partition is taken from us: one
+// ends when the log turns out to be another one than it was, and the next finds out where
+// to begin. A log that only sarama can read is left to it by another session.
 func (h *sessionHandler) ConsumeClaim(s sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) error {
 	g := (*Group)(h)
+	at := place{source.Topic(), source.Partition()}
+	reg, cluster, group, number := g.cluster.registry(), g.cluster.Name, g.opts.Group, strconv.Itoa(int(at.partition))
+	defer reg.Forget(lag, cluster, group, at.topic, number)
+	wired := g.wired(at)
+	if wired { // it is at the end of the log, see patient
+		g.consumer().Pause(map[string][]int32{at.topic: {at.partition}})
+	}
+	var before *position
+	for {
+		c := g.newClaim(s, source)
+		c.wired = wired
+		if !c.begin(before) {
+			c.end()
+			return nil
+		}
+		reg.Counter(assignments, cluster, group).Inc()
+		g.enter(c)
+		g.log.Info("partition assigned", "topic", c.topic, "partition", c.partition, "from", c.from)
+		g.handler.Assigned(c)
+		c.consume()
+		g.leave(c)
+		c.end()
+		reg.Counter(revocations, cluster, group).Inc()
+		g.log.Info("partition given up", "topic", c.topic, "partition", c.partition, "mark", c.Mark())
+		if c.why == nil || s.Context().Err() != nil {
+			return nil
+		}
+		g.log.Warn("partition begins anew", "topic", c.topic, "partition", c.partition, "error", c.why)
+		before = &position{offset: c.Mark(), origin: origin{c.ids, c.origin.epoch}, out: errors.Is(c.why, sarama.ErrOffsetOutOfRange)}
+		if errors.Is(c.why, wire.ErrOldFormat) {
+			g.fetch.leave(at)
+			g.meant.Store(true)
+			return nil // which ends the session
+		}
+		_ = retry.Wait(s.Context(), g.waits.backoff.First)
+	}
+}
+
+// newClaim is a claim that has not begun.
+func (g *Group) newClaim(s sarama.ConsumerGroupSession, source sarama.ConsumerGroupClaim) *Claim {
 	reg, cluster, group := g.cluster.registry(), g.cluster.Name, g.opts.Group
-	number := strconv.Itoa(int(source.Partition()))
 	c := &Claim{
 		g: g, topic: source.Topic(), partition: source.Partition(), session: s, source: source, wake: wake.New(),
-		lag:     reg.Gauge(lag, cluster, group, source.Topic(), number),
+		anew: make(chan error, 1), final: make(chan error, 1),
+		lag:     reg.Gauge(lag, cluster, group, source.Topic(), strconv.Itoa(int(source.Partition()))),
 		records: reg.Counter(fetchedRecords, cluster, group, source.Topic()), bytes: reg.Counter(fetchedBytes, cluster, group, source.Topic()),
 	}
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(s.Context()))
 	c.taking, c.stop = context.WithCancel(c.ctx)
-	defer c.end()
-	c.begin()
-	reg.Counter(assignments, cluster, group).Inc()
-	g.enter(c)
-	g.log.Info("partition assigned", "topic", c.topic, "partition", c.partition, "from", c.from)
-	g.handler.Assigned(c)
-	c.consume()
-	g.leave(c)
-	reg.Forget(lag, cluster, group, c.topic, number)
-	reg.Counter(revocations, cluster, group).Inc()
-	g.log.Info("partition given up", "topic", c.topic, "partition", c.partition, "mark", c.Mark())
-	return nil
+	c.reader = wire.Reader{Limit: int(g.opts.RecordLimit), Big: c.big}
+	return c
 }
 
 // lost says whether a session's end means that its partitions are others' already.

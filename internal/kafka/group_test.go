@@ -534,6 +534,11 @@ func deleteRecords(t testing.TB, addrs []string, topic string, before int64) {
 
 func commitOffset(t testing.TB, addrs []string, group, topic string, offset int64) {
 	t.Helper()
+	commitWith(t, addrs, group, topic, offset, "")
+}
+
+func commitWith(t testing.TB, addrs []string, group, topic string, offset int64, metadata string) {
+	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.MaxVersions(kversion.V3_6_0())) // topics by name
 	if err != nil {
 		t.Fatal(err)
@@ -541,6 +546,9 @@ func commitOffset(t testing.TB, addrs []string, group, topic string, offset int6
 	defer cl.Close()
 	rp := kmsg.NewOffsetCommitRequestTopicPartition()
 	rp.Offset = offset
+	if metadata != "" {
+		rp.Metadata = &metadata
+	}
 	rt := kmsg.NewOffsetCommitRequestTopic()
 	rt.Topic, rt.Partitions = topic, append(rt.Partitions, rp)
 	req := kmsg.NewPtrOffsetCommitRequest()

@@ -76,20 +76,68 @@ type ProducerOptions struct {
 	Done func(*Result)
 }
 
-// Handler is what a stage does with the partitions it is given. Calls for one
-// partition never overlap and come in this order: Assigned, Batch..., then Revoked
-// or Lost; different partitions run in parallel.
+// Handler is what a stage does with the partitions it is given, and one of RecordHandler,
+// ViewHandler and BatchHandler, which say in what form it reads them. Calls for one
+// partition never overlap and come in this order: Assigned, what is read, then Revoked
+// or Lost; different partitions run in parallel. What is read comes in order. Blocking
+// holds up this partition alone. Every record is to be finished once with Claim.Done.
 type Handler interface {
 	// Assigned comes before the first record of the claim.
 	Assigned(c *Claim)
-	// Batch hands over consecutive records of one partition. The slice is valid
-	// during the call; keys, values and headers stay valid (they are garbage
-	// collected) and must not be written to. Blocking holds up this partition alone.
-	// Every record is to be finished once with Claim.Done.
-	Batch(ctx context.Context, c *Claim, records []Record)
 	// Revoked: the partition moves to another member. The stage should finish what
 	// it has taken before ctx ends; what is Done when it returns is committed.
 	Revoked(ctx context.Context, c *Claim)
 	// Lost: the partition is already another member's; nothing more is committed.
 	Lost(c *Claim)
+}
+
+// RecordHandler reads records, each of them with a slice of headers.
+type RecordHandler interface {
+	Handler
+	// Batch hands over records. The slice is valid during the call; keys, values and
+	// headers stay valid (they are garbage collected) and must not be written to.
+	Batch(ctx context.Context, c *Claim, records []Record)
+}
+
+// View is a record as it is in the memory that it was unpacked to: it costs no
+// allocation. Its bytes are valid until Claim.Done is called for it, and must not be
+// written to. Those of a record that is not finished when its claim ends stay valid.
+type View = wire.Record
+
+// ViewHandler reads records as views.
+type ViewHandler interface {
+	Handler
+	// Views hands over records. The slice is valid during the call.
+	Views(ctx context.Context, c *Claim, records []View)
+}
+
+// Stored is a batch as a broker has stored it, which nobody has opened.
+type Stored struct {
+	wire.Header
+	// Bytes is all of it; its CRC was found right. It is valid as long as a View, and its
+	// header may be written to (wire.Readdress).
+	Bytes []byte
+	// From is the first offset that is wanted. It is above the header's first one where
+	// reading begins inside a batch.
+	From int64
+}
+
+// BatchHandler takes batches unopened, to send them on. Those of aborted transactions and
+// the ends of transactions are left out. What sarama has to fetch, from brokers or of
+// formats that are too old, it reads as records.
+type BatchHandler interface {
+	RecordHandler
+	// Stored hands over batches. The slice is valid during the call. A batch is finished with
+	// Claim.DoneAll(b.From, b.LastOffset()+1).
+	Stored(ctx context.Context, c *Claim, batches []Stored)
+}
+
+// Poison is a batch that cannot be read: damaged, packed by no codec that there is, or
+// with a record that needs more memory than config.Consume allows.
+type Poison struct {
+	Topic     string
+	Partition int32
+	From, To  int64  // its offsets, To included
+	Bytes     []byte // as stored, valid during the call
+	Err       error
 }

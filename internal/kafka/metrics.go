@@ -17,7 +17,7 @@ var (
 	fetchedRecords = metrics.NewCounter("kafka_fetched_records", "records", "Records fetched", "cluster", "group", "topic")
 	fetchedBytes   = metrics.NewCounter("kafka_fetched_bytes", "bytes", "Bytes of keys, values and headers fetched", "cluster", "group", "topic")
 	gapRecords     = metrics.NewCounter("kafka_gap_records", "records", "Records that Kafka deleted before this group read them", "cluster", "group", "topic")
-	rewinds        = metrics.NewCounter("kafka_rewinds", "rewinds", "Times a partition was shorter than what was committed, so that it is read from its start", "cluster", "group", "topic")
+	rewinds        = metrics.NewCounter("kafka_rewinds", "rewinds", "Times a log was shorter than what was committed, or another one, so that it is read from its start or from where it differs", "cluster", "group", "topic")
 	assignments    = metrics.NewCounter("kafka_assignments", "partitions", "Partitions that were assigned to this member", "cluster", "group")
 	revocations    = metrics.NewCounter("kafka_revocations", "partitions", "Partitions that were taken from this member", "cluster", "group")
 	groupHeld      = metrics.NewGauge("kafka_fetch_held_bytes", "bytes", "Fetched records from the oldest unfinished one of each partition on", "cluster", "group")
@@ -28,6 +28,7 @@ var (
 	wireSent      = metrics.NewCounter("kafka_wire_sent_bytes", "bytes", "Bytes written on connections of our own", "cluster")
 	wireReceived  = metrics.NewCounter("kafka_wire_received_bytes", "bytes", "Bytes of answers read on connections of our own", "cluster")
 	wireThrottled = metrics.NewCounter("kafka_wire_throttled_seconds", "seconds", "Time that requests waited because a broker's quota asked for it", "cluster")
+	poisonBatches = metrics.NewCounter("kafka_poison_batches", "batches", "Batches that cannot be read: kept as dead letters and left out, or their partition stopped", "cluster", "group", "topic", "action")
 )
 
 var _ = metrics.NewLosses(gapRecords)

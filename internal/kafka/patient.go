@@ -55,7 +55,20 @@ func (c *patient) PartitionNotReadable(topic string, partition int32) bool {
 	if c.ctx.Err() == nil {
 		c.g.unread.tell(at, err)
 	}
+	if err == nil {
+		c.g.wire(at)
+	}
 	return err != nil
+}
+
+// GetOffset is what sarama calls to begin with a partition, which it always does. One that
+// we fetch ourselves begins at its end for sarama, until it can be paused: the log is said
+// to start there.
+func (c *patient) GetOffset(topic string, partition int32, time int64) (int64, error) {
+	if time == sarama.OffsetOldest && c.g.wired(place{topic, partition}) {
+		time = sarama.OffsetNewest
+	}
+	return c.Client.GetOffset(topic, partition, time)
 }
 
 // ask asks a partition's leader, unless it is being asked already.

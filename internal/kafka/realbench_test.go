@@ -526,7 +526,7 @@ func (s *stopwatch) take(n int) {
 	}
 }
 
-func (s *stopwatch) Batch(_ context.Context, c *Claim, records []Record) {
+func (s *stopwatch) Views(_ context.Context, c *Claim, records []View) {
 	s.take(len(records))
 	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
 }

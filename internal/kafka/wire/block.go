@@ -9,7 +9,7 @@ import (
 const (
 	blockLeast = 14 // log2 of the smallest block
 	blockUsual = 20 // log2 of the greatest one that is made without need
-	blockMost  = 22 // log2 of the greatest one that is kept for later
+	blockMost  = 24 // log2 of the greatest one that is kept for later, which holds an answer of many partitions
 )
 
 // Block is memory that records are views of. Each who was given it gives it back with
@@ -18,6 +18,7 @@ type Block struct {
 	mem  []byte
 	used int
 	refs atomic.Int32
+	kept atomic.Bool // views of it outlive it
 	big  func(n int) // told when a block that is not kept is given up; nil: nobody
 }
 
@@ -49,10 +50,20 @@ func newBlock(n int) *Block {
 // Size is the memory of the block in bytes.
 func (b *Block) Size() int { return len(b.mem) }
 
-// hold is for one more who gives it back.
-func (b *Block) hold() { b.refs.Add(1) }
+// NewBlock is a block with room for n bytes, for what will be read.
+func NewBlock(n int) *Block { return newBlock(n) }
 
-// Free gives the block back. The views of it must not be used any more.
+// Bytes is its first n bytes.
+func (b *Block) Bytes(n int) []byte { return b.mem[:n:n] }
+
+// Hold is for one more who gives it back.
+func (b *Block) Hold() { b.refs.Add(1) }
+
+// Keep leaves the memory to the garbage collector: views of it stay valid after Free.
+func (b *Block) Keep() { b.kept.Store(true) }
+
+// Free gives the block back. The views of it must not be used any more, unless Keep was
+// called.
 func (b *Block) Free() {
 	if b.refs.Add(-1) != 0 {
 		return
@@ -61,7 +72,7 @@ func (b *Block) Free() {
 		b.big(len(b.mem))
 		b.big = nil
 	}
-	if class := bits.Len(uint(len(b.mem) - 1)); class <= blockMost && 1<<class == len(b.mem) {
+	if class := bits.Len(uint(len(b.mem) - 1)); class <= blockMost && 1<<class == len(b.mem) && !b.kept.Load() {
 		blocks[class].Put(b)
 	}
 }

@@ -119,3 +119,22 @@ func ReadHeader(batch []byte) (Header, error) {
 	}
 	return h, nil
 }
+
+// End is where reading goes on after the whole batches of a set, and the leader epoch of
+// the last one; n is how many there are.
+func End(set []byte) (next int64, epoch int32, n int) {
+	epoch = -1
+	for {
+		batch, rest, err := Cut(set)
+		if err != nil || batch == nil {
+			return next, epoch, n
+		}
+		last := int64(be.Uint64(batch))
+		if Magic(batch) == 2 && len(batch) >= HeaderSize {
+			last += int64(max(0, int32(be.Uint32(batch[atLastDelta:]))))
+			epoch = int32(be.Uint32(batch[atEpoch:]))
+		}
+		next, set = max(next, last+1), rest
+		n++
+	}
+}

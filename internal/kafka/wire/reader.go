@@ -21,7 +21,7 @@ type Aborted struct{ Producer, First int64 }
 // never holds more than a block unpacked, however small it was packed. Batches of aborted
 // transactions and the ends of transactions are left out. One goroutine uses it.
 type Reader struct {
-	Limit int // most bytes of one record unpacked, and of a codec's own block or window
+	Limit int // most bytes of one record unpacked, headerCost a header, and of a codec's own block or window
 
 	// Big, if any, is asked before more than 1 MiB is taken at once, which may wait, and
 	// hears with a negative number that it is given back, from any goroutine.
@@ -45,6 +45,10 @@ type Reader struct {
 	err    error // why no more of it can be read
 	epoch  int32
 }
+
+// headerCost is what a header takes in memory where records are made of views, however
+// few bytes it is on the wire.
+const headerCost = 48
 
 // Piece is what holds the records of one Read.
 type Piece struct {
@@ -74,7 +78,15 @@ func (r *Reader) Batch() (b []byte, from, to int64) {
 		return r.batch, r.next, r.next
 	}
 	from = int64(be.Uint64(r.batch))
-	return r.batch, from, from + int64(max(0, int32(be.Uint32(r.batch[atLastDelta:]))))
+	to = from + int64(max(0, int32(be.Uint32(r.batch[atLastDelta:]))))
+	if r.src == nil { // what it says of its last offset may be what is damaged
+		if rest := r.set[len(r.batch):]; len(rest) >= 8 {
+			if next := int64(be.Uint64(rest)); next > from {
+				to = min(to, next-1)
+			}
+		}
+	}
+	return r.batch, from, to
 }
 
 // Skip leaves out the rest of the batch.
@@ -119,7 +131,7 @@ func (r *Reader) Read(dst []Record) (Piece, []Record, error) {
 		var p Piece
 		if len(dst) > n { // what came before an error is good
 			p = Piece{r.block, r.from - at}
-			p.Block.hold()
+			p.Block.Hold()
 		}
 		if r.err == nil && r.left == 0 {
 			r.finish()
@@ -130,8 +142,24 @@ func (r *Reader) Read(dst []Record) (Piece, []Record, error) {
 	}
 }
 
-// begin begins the next batch with records; false: there is none.
-func (r *Reader) begin() (bool, error) {
+// Whole is the next batch as it is stored, its CRC found right, instead of its records:
+// for who sends it on. Its first offset may be below Next of before. No batch and no
+// error: the set is read. An error is as of Read; only one of them is used for a set.
+func (r *Reader) Whole() (batch []byte, h Header, err error) {
+	if r.err != nil {
+		return nil, Header{}, r.err
+	}
+	ok, err := r.find()
+	if r.err = err; !ok || err != nil {
+		return nil, Header{}, err
+	}
+	batch = r.batch
+	r.set, r.next, r.batch = r.set[len(batch):], r.h.LastOffset()+1, nil
+	return batch, r.h, nil
+}
+
+// find finds the next batch with records that are to be read; false: there is none.
+func (r *Reader) find() (bool, error) {
 	for {
 		batch, rest, err := Cut(r.set)
 		if err != nil {
@@ -151,21 +179,31 @@ func (r *Reader) begin() (bool, error) {
 			return false, err
 		}
 		r.h, r.epoch = h, h.LeaderEpoch
-		if h.LastOffset() < r.next || r.leftOut(&h) || h.Count == 0 {
+		// In this order: the end of a transaction counts, though it was read before.
+		if r.leftOut(&h) || h.LastOffset() < r.next || h.Count == 0 {
 			r.set, r.next, r.batch = rest, max(r.next, h.LastOffset()+1), nil
 			continue
 		}
-		src, err := unpack(h.Codec(), batch[HeaderSize:], r.Limit, r.Big)
-		if err != nil {
-			return false, fmt.Errorf("batch at offset %d: %w", h.BaseOffset, err)
-		}
-		r.choose()
-		r.set = rest
-		r.left, r.bytes, r.last = int(h.Count), 0, h.BaseOffset-1
-		r.base = Record{Offset: h.BaseOffset, Time: h.FirstTime}
-		r.src = src
 		return true, nil
 	}
+}
+
+// begin begins the next batch with records; false: there is none.
+func (r *Reader) begin() (bool, error) {
+	ok, err := r.find()
+	if !ok || err != nil {
+		return false, err
+	}
+	src, err := unpack(r.h.Codec(), r.batch[HeaderSize:], r.Limit, r.Big)
+	if err != nil {
+		return false, fmt.Errorf("batch at offset %d: %w", r.h.BaseOffset, err)
+	}
+	r.choose()
+	r.set = r.set[len(r.batch):]
+	r.left, r.bytes, r.last = int(r.h.Count), 0, r.h.BaseOffset-1
+	r.base = Record{Offset: r.h.BaseOffset, Time: r.h.FirstTime}
+	r.src = src
+	return true, nil
 }
 
 // leftOut says whether the batch is not to be read: it ends a transaction, or is part
@@ -266,8 +304,11 @@ func (r *Reader) fill(dst []Record, at *int) ([]Record, error) {
 			if rec.Offset <= r.last || rec.Offset > r.h.LastOffset() {
 				return dst, r.broken("a record with offset %d after %d: %w", rec.Offset, r.last, ErrBroken)
 			}
+			if n := rec.Headers.Len(); n > r.Limit/headerCost {
+				return dst, r.broken("a record with %d headers: %w", n, ErrTooLarge)
+			}
 			if logTime {
-				rec.Time = r.h.MaxTime
+				rec.Time, rec.Appended = r.h.MaxTime, true
 			}
 			r.from, r.last = end, rec.Offset
 			r.left--

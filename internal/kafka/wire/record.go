@@ -8,6 +8,7 @@ package wire
 type Record struct {
 	Offset     int64
 	Time       int64  // ms since 1970
+	Appended   bool   // Time is the broker's, of when it stored the batch, not the producer's
 	Key, Value []byte // nil: none, which is not the same as empty
 	Headers    Headers
 }
