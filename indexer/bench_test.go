@@ -30,10 +30,10 @@ func BenchmarkLoop(b *testing.B) {
 			out := newBareOutput(b, ctx, o)
 			p := &bareMarker{}
 			c := out.newPartition(p, "")
-			records := make([]kafka.Record, 1000)
+			records := make([]kafka.View, 1000)
 			size := 0
 			for i := range records {
-				records[i] = kafka.Record{Value: samples.Event(samples.Lines[i%len(samples.Lines)].Line), Offset: int64(i), Time: samples.ReadTime}
+				records[i] = kafka.View{Value: samples.Event(samples.Lines[i%len(samples.Lines)].Line), Offset: int64(i), Time: samples.ReadTime.UnixMilli()}
 				size += len(records[i].Value)
 			}
 			b.SetBytes(int64(size / len(records)))

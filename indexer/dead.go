@@ -50,7 +50,7 @@ func newDeadLetters(ctx context.Context, cluster *kafka.Cluster, o kafka.Produce
 // Write implements elastic.DeadLetters.
 func (d *deadLetters) Write(it *bulk.Item, why *elastic.Refusal, lines []byte) {
 	l := &deadletter.Letter{
-		Record: it.Record, Cluster: d.cluster, Topic: it.Partition.Topic(), Partition: it.Partition.Partition(),
+		Record: kafka.RecordOf(&it.Record, nil), Cluster: d.cluster, Topic: it.Partition.Topic(), Partition: it.Partition.Partition(),
 		Reason: why.Kind, Error: strings.TrimPrefix(why.Kind+": "+why.Reason, ": "), Status: why.Status, Role: "indexer", Output: d.output, Died: time.Now(),
 	}
 	if l.Reason == "" {

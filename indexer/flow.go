@@ -15,7 +15,7 @@ import (
 // flow is the way from Kafka to one cluster: a consumer group, of which it is the
 // Handler, and an output.
 //
-//	kafka.Group -> Batch -> partition.encoder -> chunk -> elastic.Output -> Claim.DoneAll
+//	kafka.Group -> Views -> partition.encoder -> chunk -> elastic.Output -> Claim.DoneAll
 //	                                                           |
 //	                                                      deadLetters -> Claim.DoneAll
 type flow struct {
@@ -35,7 +35,8 @@ type flow struct {
 // partition is a partition while it is ours.
 type partition struct {
 	*bulk.Partition
-	encoder *document.Encoder // used by Batch alone
+	encoder *document.Encoder // used by Views alone
+	headers []kafka.Header    // of the record that is being encoded; the same
 }
 
 func newBareFlow(log *slog.Logger, fig *figures) *flow {
@@ -71,7 +72,7 @@ func (f *flow) Assigned(k *kafka.Claim) {
 func (f *flow) newPartition(m bulk.Marker, codec string) *partition {
 	o := f.documents
 	o.Codec = codec
-	return &partition{bulk.NewPartition(m), document.NewEncoder(o)}
+	return &partition{Partition: bulk.NewPartition(m), encoder: document.NewEncoder(o)}
 }
 
 func (f *flow) partition(k *kafka.Claim) *partition {
@@ -80,22 +81,27 @@ func (f *flow) partition(k *kafka.Claim) *partition {
 	return f.partitions[k]
 }
 
-// Batch implements kafka.Handler: parsing runs in the partition's own goroutine, into
+// Views implements kafka.ViewHandler: parsing runs in the partition's own goroutine, into
 // a chunk that is then copied to the bulk being filled.
-func (f *flow) Batch(ctx context.Context, k *kafka.Claim, records []kafka.Record) {
+func (f *flow) Views(ctx context.Context, k *kafka.Claim, records []kafka.View) {
 	f.take(ctx, f.partition(k), records)
 }
 
+const headersKept = 64 // of a record at most; their room serves the next one
+
 var chunks = sync.Pool{New: func() any { return new(bulk.Chunk) }}
 
-func (f *flow) take(ctx context.Context, p *partition, records []kafka.Record) {
+func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 	ch := chunks.Get().(*bulk.Chunk)
 	p.encoder.At(time.Now())
 	topic, number := p.Topic(), p.Marker.Partition()
 	for i := range records {
-		r := &records[i]
-		ch.Buf = p.encoder.Append(ch.Buf, r, topic, number)
-		ch.Items = append(ch.Items, bulk.Item{End: len(ch.Buf), Partition: p.Partition, Record: *r})
+		r := kafka.RecordOf(&records[i], p.headers[:0])
+		ch.Buf = p.encoder.Append(ch.Buf, &r, topic, number)
+		ch.Items = append(ch.Items, bulk.Item{End: len(ch.Buf), Partition: p.Partition, Record: records[i]})
+		if n := len(r.Headers); n > cap(p.headers) && n <= headersKept {
+			p.headers = r.Headers
+		}
 		if len(r.Value) > bulk.ChunkBytes/2 {
 			p.encoder.Shed(bulk.ChunkBytes)
 		}

@@ -42,7 +42,7 @@ func TestRequestAsConfigured(t *testing.T) {
 		change(&o.Elasticsearch)
 		out := newBareOutput(t, ctx, o)
 		c := out.newPartition(&bareMarker{}, "")
-		out.take(ctx, c, []kafka.Record{{Value: samples.Event("x")}})
+		out.take(ctx, c, []kafka.View{{Value: samples.Event("x")}})
 		select {
 		case <-c.Idle():
 		case <-time.After(10 * time.Second):
@@ -74,7 +74,7 @@ func TestWrongServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := newBareOutput(t, ctx, (&world{}).output("online", es.URL))
 	c := out.newPartition(&bareMarker{}, "")
-	out.take(ctx, c, []kafka.Record{{Value: samples.Event("x")}})
+	out.take(ctx, c, []kafka.View{{Value: samples.Event("x")}})
 	(&world{t: t}).until("a refusal", func() bool { return out.output.Trouble() != "" })
 	if got := out.output.Trouble(); !strings.Contains(got, `starts with "<html>It works!`) || !strings.Contains(got, "check the hosts of the output") {
 		t.Errorf("trouble %s", got)

@@ -452,10 +452,10 @@ func TestMemoryIsBounded(t *testing.T) {
 	out := newBareOutput(t, ctx, o)
 	const partitions = 20
 	done := make(chan struct{})
-	records := make([]kafka.Record, 2000)
+	records := make([]kafka.View, 2000)
 	value := samples.Event(strings.Repeat("x", 1000))
 	for i := range records {
-		records[i] = kafka.Record{Value: value, Offset: int64(i)}
+		records[i] = kafka.View{Value: value, Offset: int64(i)}
 	}
 	for p := range int32(partitions) {
 		c := out.newPartition(&bareMarker{partition: p}, "")

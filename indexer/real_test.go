@@ -50,11 +50,11 @@ func TestRealElasticsearch(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	real := newBareOutput(t, ctx, o)
-	var records []kafka.Record
-	codecs := map[string][]kafka.Record{}
+	var records []kafka.View
+	codecs := map[string][]kafka.View{}
 	for i, g := range samples.Records {
-		codecs[g.Codec] = append(codecs[g.Codec], kafka.Record{Value: []byte(g.Value), Offset: int64(i), Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC)})
-		records = append(records, kafka.Record{})
+		codecs[g.Codec] = append(codecs[g.Codec], kafka.View{Value: []byte(g.Value), Offset: int64(i), Time: time.Date(2026, 11, 21, 8, 58, 0, 0, time.UTC).UnixMilli()})
+		records = append(records, kafka.View{})
 	}
 	deep := strings.Repeat(`{"a":`, jsontext.MaxDepth-1) + "1" + strings.Repeat("}", jsontext.MaxDepth-1)
 	for i, app := range []string{
@@ -72,8 +72,8 @@ func TestRealElasticsearch(t *testing.T) {
 		`{"msg":"number too long","n":1` + strings.Repeat("0", 2000) + `}`,
 		`{"msg":"longest number","n":` + strings.Repeat("9", jsontext.MaxNumber) + `,"f":0.` + strings.Repeat("9", jsontext.MaxNumber-2) + `}`,
 	} {
-		codecs["ecs"] = append(codecs["ecs"], kafka.Record{Value: samples.Event(app), Offset: int64(1000 + i), Time: time.Now()})
-		records = append(records, kafka.Record{})
+		codecs["ecs"] = append(codecs["ecs"], kafka.View{Value: samples.Event(app), Offset: int64(1000 + i), Time: time.Now().UnixMilli()})
+		records = append(records, kafka.View{})
 	}
 	partitions := []*partition{}
 	for codec, rs := range codecs {

@@ -32,11 +32,12 @@ const (
 )
 
 // Item is one document of a bulk and the record it was made of, which is kept for the
-// dead letter that may become of it.
+// dead letter that may become of it. The record's memory is the consumer's until it is
+// finished.
 type Item struct {
 	End       int // in the buffer, after the document's line end; it starts where the item before ends
 	Partition *Partition
-	Record    kafka.Record
+	Record    kafka.View
 	Verdict   Verdict
 	Tries     uint8 // with the verdict Unknown
 }

@@ -13,7 +13,7 @@ func TestKeepMovesRefusedItemsTogether(t *testing.T) {
 		if i == 1 || i == 3 {
 			v = Again
 		}
-		b.Items = append(b.Items, Item{End: end, Verdict: v, Record: kafka.Record{Offset: int64(i)}})
+		b.Items = append(b.Items, Item{End: end, Verdict: v, Record: kafka.View{Offset: int64(i)}})
 	}
 	b.Keep()
 	if string(b.Buf) != "bbbdddd" || len(b.Items) != 2 || b.Items[0].End != 3 || b.Items[1].End != 7 || b.Items[1].Record.Offset != 3 || b.From(1) != 3 {

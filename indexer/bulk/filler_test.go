@@ -47,7 +47,7 @@ func (r *rig) chunk(sizes ...int) *Chunk {
 	ch := &Chunk{}
 	for i, n := range sizes {
 		ch.Buf = append(ch.Buf, strings.Repeat(string(rune('a'+i)), n)...)
-		ch.Items = append(ch.Items, Item{End: len(ch.Buf), Partition: r.p, Record: kafka.Record{Offset: int64(i)}})
+		ch.Items = append(ch.Items, Item{End: len(ch.Buf), Partition: r.p, Record: kafka.View{Offset: int64(i)}})
 	}
 	return ch
 }

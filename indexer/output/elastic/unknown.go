@@ -78,10 +78,8 @@ func errorKey(why *Refusal) string {
 // appOf is the application that a document comes from, by the header of its record, by
 // its own service.name, or else the topic that it was read from.
 func appOf(it *bulk.Item, lines []byte) string {
-	for _, h := range it.Record.Headers {
-		if string(h.Key) == schemas.HeaderApp && len(h.Value) > 0 {
-			return string(h.Value)
-		}
+	if app := it.Record.Headers.Get(schemas.HeaderApp); len(app) > 0 {
+		return string(app)
 	}
 	_, document, _ := bytes.Cut(lines, []byte("\n"))
 	var o jsontext.Object

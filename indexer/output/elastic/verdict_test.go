@@ -174,7 +174,7 @@ func TestAppOf(t *testing.T) {
 		t.Helper()
 		it := &bulk.Item{Partition: bulk.NewPartition(marker("logs"))}
 		if header != "" {
-			it.Record.Headers = []kafka.Header{{Key: []byte("dc"), Value: []byte("dc1")}, {Key: []byte("app"), Value: []byte(header)}}
+			it.Record.Headers = kafka.RenderHeaders([]kafka.Header{{Key: []byte("dc"), Value: []byte("dc1")}, {Key: []byte("app"), Value: []byte(header)}})
 		}
 		if got := appOf(it, []byte(`{"create":{}}`+"\n"+document+"\n")); got != want {
 			t.Errorf("%s %s: %s, want %s", header, document, got, want)
