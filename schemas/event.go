@@ -3,6 +3,7 @@
 package schemas
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strconv"
@@ -148,6 +149,16 @@ func AppendTime(dst []byte, t time.Time) []byte {
 type Tail struct {
 	path []byte // `"path":"..."`
 	rest []byte // `,"source":"..."},"container":{...},...}`: from the end of log to that of the event
+}
+
+// Instead is a copy of an event that ends in t, with another tail in its place; false if it
+// does not end in t.
+func (t *Tail) Instead(value []byte, other *Tail) ([]byte, bool) {
+	before, ok := bytes.CutSuffix(value, t.rest)
+	if !ok {
+		return nil, false
+	}
+	return append(append(make([]byte, 0, len(before)+len(other.rest)), before...), other.rest...), true
 }
 
 // Source is what is known of where lines come from. Empty fields are left out.

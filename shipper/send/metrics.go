@@ -9,7 +9,7 @@ var (
 	eventsAppended = metrics.NewCounter("shipper_appended_events", "events", "Events handed to the Kafka producer, pieces of refused events included")
 	bytesAppended  = metrics.NewCounter("shipper_appended_bytes", "bytes", "Size of the events handed to the Kafka producer")
 	bytesAcked     = metrics.NewCounter("shipper_acknowledged_bytes", "bytes", "Size of the events stored on all in-sync replicas")
-	eventsRefused  = metrics.NewCounter("shipper_refused_events", "events", "Events Kafka refused as too large or invalid: split, or kept to be sent again if they cannot be", "outcome")
+	eventsRefused  = metrics.NewCounter("shipper_refused_events", "events", "Events Kafka refused as too large or invalid: stripped of labels and tags, then split, or kept to be sent again if they cannot be", "outcome")
 )
 
 type meters struct{ events, eventBytes, acks, ackBytes metrics.Counter }
@@ -28,8 +28,8 @@ func (m *meters) acked(events, bytes int) {
 	m.ackBytes.Add(float64(bytes))
 }
 
-type refusalMeters struct{ split, kept metrics.Counter }
+type refusalMeters struct{ stripped, split, kept metrics.Counter }
 
 func newRefusalMeters(r *metrics.Registry) *refusalMeters {
-	return &refusalMeters{r.Counter(eventsRefused, "split"), r.Counter(eventsRefused, "kept")}
+	return &refusalMeters{r.Counter(eventsRefused, "stripped"), r.Counter(eventsRefused, "split"), r.Counter(eventsRefused, "kept")}
 }

@@ -68,6 +68,12 @@ func (r *Refusals) Take(now time.Time) {
 	for _, c := range came {
 		a, b, ok := []byte(nil), []byte(nil), false
 		if errors.Is(c.err, kafka.ErrTooLarge) {
+			if bare, ok := ownerOf(c.tag).Source().strip(c.rec.Value); ok { // labels go before text does
+				r.m.stripped.Inc()
+				c.rec.Value = bare
+				r.queue = slices.Insert(r.queue, 0, refusal{rec: c.rec, tag: c.tag})
+				continue
+			}
 			a, b, ok = line.Split(c.rec.Value)
 		}
 		if !ok {

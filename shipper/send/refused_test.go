@@ -136,3 +136,49 @@ func TestEventsOfAPartitionThatWaitsKeepNoOthersInMemory(t *testing.T) {
 		t.Errorf("%d bytes of events keep %d bytes of memory", bytes, kept)
 	}
 }
+
+// Labels go before text does: where they are much of an event that is too large.
+func TestAnEventThatIsTooLargeLosesItsLabelsFirst(t *testing.T) {
+	k := newDesk(nil)
+	labels := map[string]string{}
+	for i := range 8 {
+		labels[string(rune('a'+i))] = strings.Repeat("x", 500)
+	}
+	k.text.Window.source.Describe(&schemas.Source{ID: "c0ffee0123456789", Path: "/x", Host: "host1", DC: "dc1", ServiceName: "order", Labels: labels, ContainerLabels: labels}, "host")
+	refuse := func() (sent []outgoing) {
+		t.Helper()
+		k.batch.Enter()
+		o := k.batch.out[0]
+		k.batch.out = nil
+		k.answer(o, kafka.ErrTooLarge)
+		for k.refusals.Due(k.maker.Now) {
+			k.refusals.Resend(k.batch)
+		}
+		return k.batch.out
+	}
+	k.feed("a line that stays whole\n")
+	whole := k.batch.out[0].rec
+	sent := refuse()
+	if len(sent) != 1 {
+		t.Fatalf("%d events", len(sent))
+	}
+	value := string(sent[0].rec.Value)
+	if !strings.Contains(value, `"message":"a line that stays whole"`) || !strings.Contains(value, `"labels":{"dc":"dc1"}`) || !strings.Contains(value, `"tags":["metadata_cut"]`) || !strings.Contains(value, `"service":{"name":"order"}`) ||
+		strings.Contains(value, "xxx") || value[:40] != string(whole.Value[:40]) || string(sent[0].rec.Key) != string(whole.Key) {
+		t.Errorf("%s", value)
+	}
+	if sent = refuse(); len(sent) != 2 || !strings.Contains(string(sent[0].rec.Value), `"flags":["split"]`) {
+		t.Errorf("%d events: %s", len(sent), sent[0].rec.Value)
+	}
+	for _, o := range sent {
+		k.answer(o, nil)
+	}
+	if at, n := k.text.Window.Position(); at != k.text.Read || n != 0 {
+		t.Errorf("position %d, %d under way; want %d", at, n, k.text.Read)
+	}
+	k.batch.out = nil
+	k.feed(strings.Repeat("much text ", 10_000) + "\n")
+	if sent = refuse(); len(sent) != 2 || !strings.Contains(string(sent[0].rec.Value), "xxx") {
+		t.Errorf("%d events of a line that is long itself, want it split with its labels", len(sent))
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/sluicelog/sluice/internal/logonce"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/line"
+	"github.com/sluicelog/sluice/shipper/source"
 )
 
 // Source is what the events of one source have in common on their way, and what of them
@@ -16,8 +17,9 @@ type Source struct {
 	key     []byte
 	headers []kafka.Header
 	tail    *schemas.Tail
-	width   int    // bytes of an event without message, stream and file name, at most
-	hash    uint32 // of what its partition hangs on
+	bare    *schemas.Tail // without labels, for events that are too large; nil: there are none
+	width   int           // bytes of an event without message, stream and file name, at most
+	hash    uint32        // of what its partition hangs on
 
 	path    string        // for messages
 	made    *int64        // events made, counted for its kind
@@ -37,7 +39,12 @@ func (r *Refusals) NewSource(made *int64) *Source { return &Source{made: made, m
 // Describe has what events say of their source rendered. info.ID is the source's id.
 func (s *Source) Describe(info *schemas.Source, partitionBy string) {
 	s.path, s.key = info.Path, []byte(info.ID)
-	s.tail = schemas.NewTail(info)
+	s.tail, s.bare = schemas.NewTail(info), nil
+	if len(info.Labels)+len(info.ContainerLabels) > 0 {
+		bare := *info
+		bare.Labels, bare.ContainerLabels, bare.Tags = nil, nil, []string{source.TagCut}
+		s.bare = schemas.NewTail(&bare)
+	}
 	widest := schemas.Line{Stream: line.Stdout, Offset: 1<<63 - 1, Size: 1<<63 - 1, Flags: line.AllFlags.Texts(), FileName: []byte("x"), Generation: widestGeneration}
 	s.width = len(schemas.AppendEvent(nil, &widest, s.tail)) + 64
 	s.headers = nil
@@ -82,6 +89,16 @@ func (s *Source) Mended() bool {
 	}
 	_, ended := s.problem.OK()
 	return ended
+}
+
+// strip leaves the labels of the source out of one of its events; false if they are not
+// much of it, so that it is better split.
+func (s *Source) strip(value []byte) ([]byte, bool) {
+	if s.bare == nil {
+		return nil, false
+	}
+	bare, ok := s.tail.Instead(value, s.bare)
+	return bare, ok && len(bare) < len(value)-len(value)/8
 }
 
 func (s *Source) refuse(err error) (news bool) {

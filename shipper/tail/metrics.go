@@ -24,6 +24,7 @@ var (
 	givenUpFiles  = metrics.NewCounter("shipper_given_up_files", "files", "Deleted files closed with bytes unread because hold_deleted had passed")
 	givenUpBytes  = metrics.NewCounter("shipper_given_up_bytes", "bytes", "Bytes unread in deleted files closed because hold_deleted had passed")
 	missed        = metrics.NewCounter("shipper_missed_containers", "containers", "Containers that started and were removed before their log could be opened")
+	cutTags       = metrics.NewCounter("shipper_cut_metadata_sources", "sources", "Sources whose labels or values are left out or cut in their events: over 1 KiB each or 8 KiB in all, or of one name")
 	filesOpen     = metrics.NewGauge("shipper_open_files", "files", "Files open now")
 	filesDeleted  = metrics.NewGauge("shipper_deleted_files", "files", "Deleted files kept open for their unread rest")
 	mostFiles     = metrics.NewGauge("shipper_most_open_files", "files", "Files that may be open at a time; the rest of the descriptors is for sockets and the store")
@@ -48,6 +49,7 @@ type meters struct {
 	openErrs, readErrs     metrics.Counter
 	givenFiles, givenBytes metrics.Counter
 	missed, skipped        metrics.Counter
+	cutTags                metrics.Counter
 }
 
 func newMeters(r *metrics.Registry) *meters {
@@ -55,7 +57,7 @@ func newMeters(r *metrics.Registry) *meters {
 		reg: r, truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
 		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
-		skipped: r.Counter(copiesSkipped),
+		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags),
 	}
 }
 

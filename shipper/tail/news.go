@@ -2,7 +2,8 @@ package tail
 
 import (
 	"encoding/json"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/line"
@@ -104,21 +105,29 @@ func decoder(spec *source.Spec) line.Decoder {
 // and its configuration add.
 func (t *roster) describe(s *origin, info schemas.Source) {
 	info.ID, info.Path, info.Host, info.DC = s.id, s.spec.Path, t.host, t.dc
-	info.Labels = labels(t.cfg.Labels, info.Labels)
+	info.Labels = labels(&info, t.cfg.Labels, info.Labels)
+	source.Bound(&info)
+	if slices.Contains(info.Tags, source.TagCut) && !slices.Contains(s.info.Tags, source.TagCut) {
+		t.m.cutTags.Inc()
+		t.log.Warn("labels or values of a source are left out or cut in its events, which are tagged", "path", info.Path, "container_name", info.ContainerName, "tag", source.TagCut)
+	}
 	s.info = info
 	s.sent.Describe(&info, t.cfg.PartitionBy)
 }
 
-// labels joins labels, later ones first, with names that Elasticsearch takes for no
-// objects.
-func labels(sets ...map[string]string) map[string]string {
+// labels joins labels of a source, later ones first, with names that Elasticsearch takes
+// for no objects.
+func labels(of *schemas.Source, sets ...map[string]string) map[string]string {
 	var out map[string]string
 	for _, m := range sets {
-		for k, v := range m {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[strings.ReplaceAll(k, ".", "_")] = v
+		renamed, clash := source.Rename(m, source.Dedot)
+		if clash {
+			source.Tag(of, source.TagCut)
+		}
+		if out == nil {
+			out = renamed
+		} else {
+			maps.Copy(out, renamed)
 		}
 	}
 	return out
@@ -173,6 +182,7 @@ func (t *roster) remove(s *origin) {
 		}
 		t.finder.close(f)
 		f.finished = true
+		t.finder.left.add(f)
 		delete(t.finder.files, f.id)
 	}
 	t.maker.End(&s.lines)

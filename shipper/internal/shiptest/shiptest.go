@@ -39,6 +39,7 @@ type Event struct {
 	Marathon map[string]string `json:"marathon"`
 	Service  map[string]string `json:"service"`
 	Labels   map[string]string `json:"labels"`
+	Tags     []string          `json:"tags"`
 }
 
 // DockerJSON is a line as dockerd writes it.

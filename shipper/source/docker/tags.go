@@ -2,6 +2,7 @@ package docker
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 
 	"github.com/sluicelog/sluice/config"
@@ -39,6 +40,7 @@ func describe(name, image string, env []string, labels map[string]string, cfg *c
 	s.TaskID, s.FrameworkID, s.ExecutorID = values[envTask], values[envFramework], values[envExecutor]
 	s.Agent = cmp.Or(values[envAgent], values[envSlave])
 	s.AppID, s.AppVersion, s.ChronosJob = values[envApp], values[envAppVersion], values[envChronos]
+	named := map[string]string{}
 	for k, v := range values {
 		switch k {
 		case envTask, envFramework, envExecutor, envAgent, envSlave, envApp, envAppVersion, envChronos:
@@ -47,25 +49,19 @@ func describe(name, image string, env []string, labels map[string]string, cfg *c
 		if v == "" || !matchNames(cfg.FieldsFromEnv, k) {
 			continue
 		}
-		if s.Labels == nil {
-			s.Labels = map[string]string{}
-		}
-		s.Labels[dedot(strings.ToLower(strings.TrimPrefix(k, envAppLabel)))] = v
+		named[k] = v
 	}
-	for k, v := range labels {
-		if matchNames(cfg.FieldsFromLabels, k) {
-			if s.ContainerLabels == nil {
-				s.ContainerLabels = map[string]string{}
-			}
-			s.ContainerLabels[dedot(k)] = v
-		}
+	var clash, clashes bool
+	s.Labels, clash = source.Rename(named, func(k string) string { return source.Dedot(strings.ToLower(strings.TrimPrefix(k, envAppLabel))) })
+	named = maps.Clone(labels)
+	maps.DeleteFunc(named, func(k, _ string) bool { return !matchNames(cfg.FieldsFromLabels, k) })
+	s.ContainerLabels, clashes = source.Rename(named, source.Dedot)
+	if clash || clashes {
+		source.Tag(&s, source.TagCut)
 	}
 	s.ServiceName = apps.Name(&source.App{Marathon: s.AppID, Chronos: s.ChronosJob, Name: name, Image: image, Env: values, Labels: labels})
 	return s
 }
-
-// dedot keeps Elasticsearch from taking a.b for an object a.
-func dedot(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 // optedOut reports whether a container asks not to be followed, in the words of Filebeat
 // or logspout.
