@@ -25,6 +25,14 @@ func (w *Window) Position() (offset, underWay int64) {
 	return w.position, w.ring.len()
 }
 
+// UnderWay is how many events are made and not stored, those of batches that were not
+// handed over yet too. It is for who makes events.
+func (w *Window) UnderWay() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.made - w.ring.base
+}
+
 // Shrink gives memory back that is not needed while nothing is under way.
 func (w *Window) Shrink() {
 	w.mu.Lock()

@@ -137,6 +137,7 @@ func (t *finder) replace(f, g *file) {
 	g.times = times{deleted: f.times.deleted, seen: t.now, grew: t.now}
 	t.watches.hand(f, g)
 	f.fd, f.finished = -1, true
+	t.left.add(f)
 	if f.rest.list != nil {
 		f.rest.list.remove(f)
 	}

@@ -25,6 +25,7 @@ type finder struct {
 	closer  *closer
 	fds     *descriptors
 	stems   stems
+	left    leftovers
 }
 
 // serve opens files that waited for a descriptor, as long as there are any to be had.

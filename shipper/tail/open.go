@@ -73,6 +73,7 @@ func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
 // forget follows a file no more, and has its record deleted.
 func (t *finder) forget(f *file) {
 	f.finished = true
+	t.left.add(f)
 	t.watches.disarm(f)
 	f.src.remove(f)
 	if t.files[f.id] == f {

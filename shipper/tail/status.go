@@ -24,8 +24,7 @@ func (t *Tail) report() {
 	deleted := 0
 	for _, f := range t.finder.files {
 		lag += f.lag()
-		_, n := f.window().Position()
-		flight += n
+		flight += f.window().UnderWay()
 		if !f.turn.queued {
 			f.window().Shrink()
 		}
@@ -33,6 +32,7 @@ func (t *Tail) report() {
 			deleted++
 		}
 	}
+	flight += t.finder.left.underWay()
 	l.open.Set(float64(t.finder.fds.open))
 	l.waiting.Set(float64(len(t.finder.fds.waiting)))
 	l.most.Set(float64(t.finder.fds.limit))

@@ -8,8 +8,9 @@
 //
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
 // come and go), look (what is finished), work (turns), read, truncate, feed (bytes to
-// events), discover, open, copy, stem (names of copies), rest (descriptors), save, queue, watch, closer, metrics, file, room. Each
-// calls only what is below it, which a test checks.
+// events), discover, open, copy, stem (names of copies), rest (descriptors), save, queue,
+// watch, closer, leftovers, metrics, file, room. Each calls only what is below it, which a
+// test checks.
 package tail
 
 import (

@@ -363,3 +363,51 @@ func TestTrailIsTheLastBytes(t *testing.T) {
 		}
 	}
 }
+
+// What is made of a file that is truncated, given up or not to be followed any more is in
+// flight until Kafka has it, so that made is acknowledged and in flight.
+func TestEventsOfFilesThatAreGoneStayInFlight(t *testing.T) {
+	gone := map[string]func(b *bench, f *file){
+		"dropped":  func(b *bench, f *file) { b.roster.take(source.Change{What: source.Dropped, Spec: f.src.spec}, nil) },
+		"given up": func(b *bench, f *file) { b.reader.giveUp(f, b.batch) },
+		"truncated": func(b *bench, f *file) {
+			if err := os.WriteFile(f.path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b.reader.step(b.batch, f)
+		},
+	}
+	for name, end := range gone {
+		for _, sent := range []bool{true, false} {
+			b := newBench(t)
+			f := b.write("a\nb\nc\n")
+			b.reader.step(b.batch, f)
+			var events []taken
+			if sent {
+				events = b.hand()
+			}
+			end(b, f)
+			flight := func() (n int64) {
+				for _, f := range b.finder.files {
+					n += f.window().UnderWay()
+				}
+				return n + b.finder.left.underWay()
+			}
+			if n := flight(); n != 3 {
+				t.Errorf("%s, sent %v: %d events in flight, want 3", name, sent, n)
+			}
+			if !sent {
+				events = b.hand()
+			}
+			for i, e := range events {
+				b.answer(e, nil)
+				if n := flight(); n != int64(2-i) {
+					t.Errorf("%s, sent %v: %d events in flight after %d acknowledgements", name, sent, n, i+1)
+				}
+			}
+			if len(b.finder.left.windows) > 0 {
+				t.Errorf("%s: windows are kept", name)
+			}
+		}
+	}
+}
