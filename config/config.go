@@ -211,6 +211,7 @@ type Indexer struct {
 	Codecs          map[string]string `yaml:"codecs" enum:"ecs json plain syslog"` // by topic: ecs, json, plain, syslog; topics not named: ecs
 	EventOriginal   bool              `yaml:"event_original"`                      // keep the line as read in event.original
 	DeadLetterTopic string            `yaml:"dead_letter_topic"`                   // on the same cluster: records that no try can index, with the reason
+	HeldTopic       string            `yaml:"held_topic"`                          // on the same cluster: records that only their own index refuses, until it takes them; empty, or not there: their partition waits
 	Timezone        string            `yaml:"timezone"`                            // of times in lines that name none
 	Produce         Produce           `yaml:"produce"`                             // how dead letters are sent
 	Consume         Consume           `yaml:"consume"`                             // how records are fetched
@@ -303,6 +304,7 @@ func Default() *Config {
 			Group:           "sluice-indexer",
 			Codecs:          map[string]string{},
 			DeadLetterTopic: "sluice-dead",
+			HeldTopic:       "sluice-held",
 			Timezone:        "UTC",
 			Produce:         produce,
 			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second), RecordLimit: 32 * MiB, Poison: "stop"},

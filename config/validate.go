@@ -494,6 +494,15 @@ func (k *checker) indexer() {
 	if Subscribed(x.Topics, x.DeadLetterTopic) {
 		k.fail("indexer.dead_letter_topic", "is one of indexer.topics, so dead letters would be read again")
 	}
+	if x.HeldTopic != "" {
+		k.topic("indexer.held_topic", x.HeldTopic)
+		if Subscribed(x.Topics, x.HeldTopic) {
+			k.fail("indexer.held_topic", "is one of indexer.topics, so held events would be read twice")
+		}
+		if x.HeldTopic == x.DeadLetterTopic {
+			k.fail("indexer.held_topic", "is dead_letter_topic too, whose letters are not to be tried again")
+		}
+	}
 	k.zone("indexer.timezone", x.Timezone)
 	for _, topic := range sortedKeys(x.Codecs) {
 		if !Subscribed(x.Topics, topic) {

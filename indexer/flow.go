@@ -17,16 +17,18 @@ import (
 //
 //	kafka.Group -> Views -> partition.encoder -> chunk -> elastic.Output -> Claim.DoneAll
 //	                                                           |
-//	                                                      deadLetters -> Claim.DoneAll
+//	                                                       letters -> Claim.DoneAll
 type flow struct {
-	log       *slog.Logger
-	figures   *figures
-	codecs    map[string]string // by topic
-	documents document.Options  // but for the codec
-	group     *kafka.Group
-	output    *elastic.Output
-	dead      *deadLetters
-	stop      context.CancelFunc // ends sending
+	log          *slog.Logger
+	figures      *figures
+	codecs       map[string]string // by topic
+	documents    document.Options  // but for the codec
+	group        *kafka.Group
+	groupOptions kafka.GroupOptions
+	output       *elastic.Output
+	dead         *letters
+	held         *held              // nil: there is no held topic
+	stop         context.CancelFunc // ends sending
 
 	mu         sync.Mutex
 	partitions map[*kafka.Claim]*partition // guarded by mu
@@ -44,9 +46,16 @@ func newBareFlow(log *slog.Logger, fig *figures) *flow {
 }
 
 func (f *flow) run(ctx context.Context) error {
-	var greeting sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var greeting, holding sync.WaitGroup
 	greeting.Go(f.output.Greet)
+	if f.held != nil {
+		holding.Go(func() { f.held.run(ctx) })
+	}
 	err := f.group.Run(ctx)
+	stop()
+	holding.Wait()
 	f.close()
 	greeting.Wait()
 	return err
@@ -59,6 +68,11 @@ func (f *flow) close() {
 	if err := f.dead.close(); err != nil {
 		f.log.Warn("close the dead-letter producer", "error", err)
 	}
+	if f.held != nil {
+		if err := f.held.close(); err != nil {
+			f.log.Warn("close the producer of held events", "error", err)
+		}
+	}
 }
 
 // Assigned implements kafka.Handler.
@@ -70,9 +84,13 @@ func (f *flow) Assigned(k *kafka.Claim) {
 }
 
 func (f *flow) newPartition(m bulk.Marker, codec string) *partition {
+	return &partition{Partition: bulk.NewPartition(m), encoder: f.newEncoder(codec)}
+}
+
+func (f *flow) newEncoder(codec string) *document.Encoder {
 	o := f.documents
 	o.Codec = codec
-	return &partition{Partition: bulk.NewPartition(m), encoder: document.NewEncoder(o)}
+	return document.NewEncoder(o)
 }
 
 func (f *flow) partition(k *kafka.Claim) *partition {
@@ -124,12 +142,20 @@ func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 func (f *flow) Revoked(ctx context.Context, k *kafka.Claim) {
 	p := f.partition(k)
 	defer f.forget(k, p)
+	f.drain(ctx, p.Partition)
+}
+
+// drain sends what was taken of a partition, and waits for its outcome until ctx ends.
+func (f *flow) drain(ctx context.Context, p *bulk.Partition) {
 	for p.Open() > 0 {
 		f.output.Flush()
 		f.dead.flush()
+		if f.held != nil {
+			f.held.flush()
+		}
 		select {
 		case <-p.Idle():
-		case <-time.After(50 * time.Millisecond): // dead letters may have been written since
+		case <-time.After(50 * time.Millisecond): // letters may have been written since
 		case <-ctx.Done():
 			f.log.Warn("a partition is given up with events unfinished, they will be read again", "topic", p.Topic(), "partition", p.Marker.Partition(), "events", p.Open())
 			return
@@ -149,8 +175,13 @@ func (f *flow) forget(k *kafka.Claim, p *partition) {
 
 // status is the section of /status.
 func (f *flow) status() any {
+	var held any
+	if f.held != nil && f.held.Open() {
+		held = f.held.group.Status()
+	}
 	return struct {
 		Group any `json:"group"`
+		Held  any `json:"held,omitempty"`
 		elastic.Status
-	}{f.group.Status(), f.output.Status()}
+	}{f.group.Status(), held, f.output.Status()}
 }

@@ -85,26 +85,56 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 		return nil, err
 	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
-	options := kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
-	options.Poisoned = func(ctx context.Context, p kafka.Poison) error {
+	f.groupOptions = kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
+	f.groupOptions.Poisoned = func(ctx context.Context, p kafka.Poison) error {
 		return f.dead.writer.Keep(ctx, deadletter.Batch(&p, ix.Kafka, "indexer", o.Name))
 	}
-	if f.group, err = kafka.NewGroup(cluster, options, f); err != nil {
+	if f.group, err = kafka.NewGroup(cluster, f.groupOptions, f); err != nil {
 		return nil, err
 	}
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends after the group has drained
 	f.stop = stop
-	if f.dead, err = newDeadLetters(sending, cluster, kafka.ProducerOptions{Produce: ix.Produce}, ix.DeadLetterTopic, o.Name, o.Bulk.RetryMax.D(), log, f.figures); err != nil {
+	produce := kafka.ProducerOptions{Produce: ix.Produce}
+	f.dead = &letters{cluster: ix.Kafka, output: o.Name, figures: f.figures, count: f.figures.dead}
+	if err := f.dead.start(sending, cluster, produce, ix.DeadLetterTopic, o.Bulk.RetryMax.D(), log); err != nil {
 		stop()
-		return nil, err
+		return nil, fmt.Errorf("dead letters: %w", err)
 	}
-	f.output, err = elastic.New(sending, elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead})
-	if err != nil {
+	out := elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead}
+	if ix.HeldTopic != "" {
+		if err := f.hold(sending, cluster, produce, ix, o); err != nil {
+			stop()
+			return nil, errors.Join(fmt.Errorf("held events: %w", err), f.dead.close())
+		}
+		out.Held = f.held
+	}
+	if f.output, err = elastic.New(sending, out); err != nil {
 		stop()
-		return nil, errors.Join(err, f.dead.close())
+		err = errors.Join(err, f.dead.close())
+		if f.held != nil {
+			err = errors.Join(err, f.held.close())
+		}
+		return nil, err
 	}
 	st.Section("output "+o.Name, f.status)
 	return f, nil
+}
+
+// hold makes the part of a flow that keeps what only its own index refuses.
+func (f *flow) hold(ctx context.Context, cluster *kafka.Cluster, produce kafka.ProducerOptions, ix *config.Indexer, o *config.Output) (err error) {
+	h := &held{flow: f, kafka: cluster, topic: ix.HeldTopic, pause: max(o.Bulk.RetryMax.D(), o.Bulk.RetryInitial.D()), claims: map[*kafka.Claim]*heldClaim{}}
+	h.letters = letters{cluster: ix.Kafka, output: o.Name, held: true, figures: f.figures, count: f.figures.held}
+	options := f.groupOptions
+	options.Group, options.Topics = options.Group+"-held", []string{ix.HeldTopic}
+	options.Buffer = max(options.Buffer/4, config.MiB)
+	if h.group, err = kafka.NewGroup(cluster, options, h); err != nil {
+		return err
+	}
+	if err := h.start(ctx, cluster, produce, ix.HeldTopic, o.Bulk.RetryMax.D(), f.log); err != nil {
+		return err
+	}
+	f.held = h
+	return nil
 }
 
 // days are those that an output's indices may be called by.

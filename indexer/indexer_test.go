@@ -95,7 +95,11 @@ func (w *world) produce(n int, partitions ...int32) {
 
 func (w *world) produceWith(n int, headers []kgo.RecordHeader, partitions ...int32) {
 	w.t.Helper()
-	var records []*kgo.Record
+	w.put(w.records(n, headers, partitions...)...)
+}
+
+// records makes n events for each partition.
+func (w *world) records(n int, headers []kgo.RecordHeader, partitions ...int32) (records []*kgo.Record) {
 	tail := schemas.NewTail(&schemas.Source{Host: "h", ContainerID: "c", DC: "dc1"})
 	for range n {
 		for _, p := range partitions {
@@ -108,7 +112,7 @@ func (w *world) produceWith(n int, headers []kgo.RecordHeader, partitions ...int
 			w.n++
 		}
 	}
-	w.put(records...)
+	return records
 }
 
 func (w *world) put(records ...*kgo.Record) {
@@ -171,9 +175,11 @@ func (w *world) until(what string, f func() bool) {
 }
 
 // committed is the group's offsets by partition.
-func (w *world) committed() map[int32]int64 {
+func (w *world) committed() map[int32]int64 { return w.committedBy(testGroup) }
+
+func (w *world) committedBy(group string) map[int32]int64 {
 	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = testGroup
+	req.Group = group
 	resp, err := req.RequestWith(context.Background(), w.kgo)
 	if err != nil {
 		w.t.Fatal(err)
@@ -332,9 +338,9 @@ func (r *running) figure(name string) (sum float64) {
 func (r *running) balance() {
 	r.w.t.Helper()
 	read, indexed, duplicate := r.figure("indexer_read_events_total"), r.figure("indexer_indexed_events_total"), r.figure("indexer_duplicate_events_total")
-	dead, returned, flight := r.figure("indexer_dead_events_total"), r.figure("indexer_returned_events_total"), r.figure("indexer_in_flight_events")
-	if read != indexed+duplicate+dead+returned+flight {
-		r.w.t.Errorf("read %v != indexed %v + duplicate %v + dead %v + returned %v + in flight %v", read, indexed, duplicate, dead, returned, flight)
+	dead, held, returned, flight := r.figure("indexer_dead_events_total"), r.figure("indexer_held_events_total"), r.figure("indexer_returned_events_total"), r.figure("indexer_in_flight_events")
+	if read != indexed+duplicate+dead+held+returned+flight {
+		r.w.t.Errorf("read %v != indexed %v + duplicate %v + dead %v + held %v + returned %v + in flight %v", read, indexed, duplicate, dead, held, returned, flight)
 	}
 }
 

@@ -9,12 +9,14 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
-// Of every output: read = indexed + duplicate + dead + returned + in flight.
+// Of every output: read = indexed + duplicate + dead + held + returned + in flight. What
+// is held is read once more, from the held topic.
 var (
 	readEvents      = metrics.NewCounter("indexer_read_events", "events", "Events taken from Kafka", "output")
 	indexedEvents   = metrics.NewCounter("indexer_indexed_events", "events", "Events stored", "output")
 	duplicateEvents = metrics.NewCounter("indexer_duplicate_events", "events", "Events that were stored before, by the same id", "output")
 	deadEvents      = metrics.NewCounter("indexer_dead_events", "events", "Events stored in the dead-letter topic", "output", "reason")
+	heldEvents      = metrics.NewCounter("indexer_held_events", "events", "Events stored in the held topic, since only their own index refuses them", "output", "reason")
 	returnedEvents  = metrics.NewCounter("indexer_returned_events", "events", "Events given back unfinished, with their partition: they are read again", "output")
 	inFlightEvents  = metrics.NewGauge("indexer_in_flight_events", "events", "Events taken and not finished", "output")
 	retriedEvents   = metrics.NewCounter("indexer_retried_events", "events", "Events sent once more", "output")
@@ -24,6 +26,7 @@ var (
 	doubtedTimes    = metrics.NewCounter("indexer_doubted_times", "times", "Times in lines that are too far from the time of reading to be believed", "output")
 	otherDayEvents  = metrics.NewCounter("indexer_other_day_events", "events", "Events whose time is outside of max_age and max_ahead: their index is of the day of their record", "output")
 	undatedEvents   = metrics.NewCounter("indexer_undated_events", "events", "Events of records without a time: their index is undated", "output")
+	refusingIndices = metrics.NewGauge("indexer_refusing_indices", "indices", "Indices that refuse documents until that is mended", "output")
 	bulkRequests    = metrics.NewCounter("indexer_bulk_requests", "requests", "Bulk requests by status; 0: no answer", "output", "status")
 	bulkSeconds     = metrics.NewHistogram("indexer_bulk_seconds", "seconds", "Time of a bulk request", "output")
 	bulkBytes       = metrics.NewCounter("indexer_bulk_bytes", "bytes", "Bytes of bulk bodies before compression", "output")
@@ -33,7 +36,7 @@ var (
 )
 
 var (
-	_ = metrics.NewBalance(readEvents, inFlightEvents, indexedEvents, duplicateEvents, deadEvents, returnedEvents)
+	_ = metrics.NewBalance(readEvents, inFlightEvents, indexedEvents, duplicateEvents, deadEvents, heldEvents, returnedEvents)
 	_ = metrics.NewLosses(deadEvents)
 )
 
@@ -58,6 +61,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 			Requests: func(status int) metrics.Counter { return reg.Counter(bulkRequests, output, strconv.Itoa(status)) },
 			Seconds:  reg.Histogram(bulkSeconds, output), Bytes: reg.Counter(bulkBytes, output), Sent: reg.Counter(bulkSent, output),
 			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkAllowed, output),
+			Refusing: reg.Gauge(refusingIndices, output),
 		},
 		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),
 		otherDay: reg.Counter(otherDayEvents, output), undated: reg.Counter(undatedEvents, output),
@@ -71,6 +75,11 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 // dead is the counter of events stored in the dead-letter topic for a reason.
 func (f *figures) dead(reason string) metrics.Counter {
 	return f.reg.Counter(deadEvents, f.name, reason)
+}
+
+// held is the counter of events stored in the held topic for a reason.
+func (f *figures) held(reason string) metrics.Counter {
+	return f.reg.Counter(heldEvents, f.name, reason)
 }
 
 // encoded adds what an encoder has met.

@@ -18,6 +18,7 @@ type Marker interface {
 // methods are safe for concurrent use.
 type Partition struct {
 	Marker
+	Held bool // its events were refused before, and are tried once more; set before its use
 
 	open atomic.Int64 // events taken and not finished
 	idle wake.Signal  // open came to 0
@@ -28,6 +29,9 @@ type Partition struct {
 func NewPartition(m Marker) *Partition {
 	return &Partition{Marker: m, idle: wake.New()}
 }
+
+// Take notes events that are taken past the bulks.
+func (p *Partition) Take(events int) { p.open.Add(int64(events)) }
 
 // Finish marks the records from one offset to another, exclusive, as finished.
 func (p *Partition) Finish(from, to int64) {

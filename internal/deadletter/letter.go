@@ -38,6 +38,7 @@ const (
 	headerPartition  = "dead.partition"   // partition
 	headerOffset     = "dead.offset"      // and offset
 	headerTime       = "dead.time"        // when it was refused, RFC 3339
+	headerSince      = "dead.since"       // when it was refused first, RFC 3339, where it is tried again from the topic
 	headerRecordTime = "dead.record_time" // the record's own time: RFC 3339, or milliseconds since 1970 where that has no form for it
 	headerTimeType   = "dead.time_type"   // append: the record's time is the broker's
 	headerPart       = "dead.part"        // 0-65536/200000: bytes of the body, where the letter is stored in parts
@@ -61,14 +62,15 @@ type Letter struct {
 	Topic     string
 	Partition int32
 
-	Reason string // kind of refusal, such as document_parsing_exception
-	Error  string // what was said; of a longer text the first KiB is stored
-	Status int    // of an HTTP answer; 0: none
-	Role   string // aggregator or indexer
-	Output string // output or cluster that refused it
-	Target string // topic or index it was to go to
-	ID     string // its _id was to be; empty: not known
-	Died   time.Time
+	Reason string    // kind of refusal, such as document_parsing_exception
+	Error  string    // what was said; of a longer text the first KiB is stored
+	Status int       // of an HTTP answer; 0: none
+	Role   string    // aggregator or indexer
+	Output string    // output or cluster that refused it
+	Target string    // topic or index it was to go to
+	ID     string    // its _id was to be; empty: not known
+	Died   time.Time // when it was refused
+	Since  time.Time // when it was refused first, of one that is tried again from the topic; zero: it is not
 }
 
 // stored is the letter as one record, which shares its memory. It has the time of the
@@ -110,7 +112,7 @@ func (l *Letter) part(body []byte, beside bool, from, to int) kafka.Record {
 
 // headers are the record's own and the letter's after them.
 func (l *Letter) headers(own []kafka.Header) []kafka.Header {
-	out := append(make([]kafka.Header, 0, len(own)+18), own...)
+	out := append(make([]kafka.Header, 0, len(own)+19), own...)
 	add := func(key, value string) {
 		if value != "" {
 			out = append(out, header(key, clip(value)))
@@ -131,6 +133,9 @@ func (l *Letter) headers(own []kafka.Header) []kafka.Header {
 	add(headerPartition, strconv.Itoa(int(l.Partition)))
 	add(headerOffset, strconv.FormatInt(l.Record.Offset, 10))
 	add(headerTime, l.Died.UTC().Format(time.RFC3339Nano))
+	if !l.Since.IsZero() {
+		add(headerSince, l.Since.UTC().Format(time.RFC3339Nano))
+	}
 	add(headerRecordTime, formatTime(l.Record.Time))
 	if l.Record.Appended {
 		add(headerTimeType, appended)
@@ -239,6 +244,9 @@ func parse(r *kafka.Record) (*piece, error) {
 	}
 	l.Partition, l.Record.Offset = int32(number(headerPartition, 32)), number(headerOffset, 64)
 	l.Died, l.Record.Time = moment(headerTime), moment(headerRecordTime)
+	if said[headerSince] != "" {
+		l.Since = moment(headerSince)
+	}
 	if said[headerStatus] != "" {
 		l.Status = int(number(headerStatus, 32))
 	}

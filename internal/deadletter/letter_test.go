@@ -62,7 +62,7 @@ func same(a, b *Letter) bool {
 		l.Record.Offset = 0
 	}
 	return ok && x.Reason == y.Reason && x.Error == y.Error && x.Status == y.Status && x.Role == y.Role && x.Output == y.Output &&
-		x.Target == y.Target && x.ID == y.ID && x.Cluster == y.Cluster && x.Topic == y.Topic && x.Partition == y.Partition
+		x.Target == y.Target && x.ID == y.ID && x.Since.Equal(y.Since) && x.Cluster == y.Cluster && x.Topic == y.Topic && x.Partition == y.Partition
 }
 
 // cutUp is a letter in parts of random sizes, some of them twice.
@@ -88,6 +88,9 @@ func TestRecordToLetterToRecordIsTheIdentity(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 3000 {
 		l := letterOf(randomRecord(r))
+		if r.IntN(3) == 0 {
+			l.Since = time.Date(2026, 11, 21, 8, 57, 40, r.IntN(1e9), time.UTC)
+		}
 		if r.IntN(4) == 0 { // it was a letter before
 			l = letterOf(letterOf(l.Record).stored())
 			l.Record.Time = l.Record.Time.Truncate(time.Millisecond)

@@ -3,6 +3,7 @@ package deadletter
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluicelog/sluice/internal/kafka"
 )
@@ -89,6 +90,26 @@ func (r *Reader) Read(partition int32, rec *kafka.Record) (*Letter, error) {
 		}
 	}
 	return &done, nil
+}
+
+// Origin says of a record of the topic which one its letter is of, in a form that only
+// letters of the same record have, and the output that refused it; both are empty where
+// the record is no letter.
+func Origin(r *kafka.Record) (of, output string) {
+	var b strings.Builder
+	for i := range r.Headers { // of a letter of a letter the last ones count
+		switch string(r.Headers[i].Key) {
+		case headerLetter:
+			b.Reset()
+			output = ""
+		case headerCluster, headerTopic, headerPartition, headerOffset:
+			b.Write(r.Headers[i].Value)
+			b.WriteByte(0)
+		case headerOutput:
+			output = string(r.Headers[i].Value)
+		}
+	}
+	return b.String(), output
 }
 
 // Incomplete is the letters of which parts are missing, without value, in no order.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -145,6 +144,7 @@ type topicMeta struct {
 	leaders []leader
 	brokers map[int32]string // addresses of all brokers, the same map for all topics
 	heard   time.Time
+	copies  int16 // of a partition
 }
 
 // metadata reads what the cluster knows of the topics (nil: all of them), letting it
@@ -193,6 +193,7 @@ func (k *control) metadata(topics []string, create bool) (map[string]topicMeta, 
 				m.leaders = append(m.leaders, leader{id: -1, epoch: -1})
 			}
 			m.leaders[p.ID] = leader{id: p.Leader, addr: addrs[p.Leader], epoch: p.LeaderEpoch}
+			m.copies = int16(len(p.Replicas))
 		}
 		if m.err == nil && len(m.leaders) == 0 {
 			m.err = sarama.ErrLeaderNotAvailable // being created
@@ -327,39 +328,10 @@ func (k *control) ensure(topic string, partitions int32, replication int16) erro
 		}
 		return nil
 	}
-	if err := k.create(topic, partitions, replication); err != nil {
+	if err := k.create(Topic{Name: topic, Partitions: partitions, Replication: replication}); err != nil && !errors.Is(err, sarama.ErrTopicAlreadyExists) {
 		return err
 	}
 	return sarama.ErrLeaderNotAvailable
-}
-
-func (k *control) create(topic string, partitions int32, replication int16) error {
-	if partitions == 0 {
-		partitions = -1
-	}
-	if replication == 0 {
-		replication = -1
-	}
-	addr, err := k.controller()
-	if err != nil {
-		return err
-	}
-	return k.at(addr, func(b *sarama.Broker) error {
-		resp, err := b.CreateTopics(&sarama.CreateTopicsRequest{
-			Version: 4, Timeout: 10 * time.Second,
-			TopicDetails: map[string]*sarama.TopicDetail{topic: {NumPartitions: partitions, ReplicationFactor: replication}},
-		})
-		if err != nil {
-			return err
-		}
-		if e := resp.TopicErrors[topic]; e != nil && e.Err != sarama.ErrNoError && e.Err != sarama.ErrTopicAlreadyExists {
-			if e.ErrMsg != nil {
-				return fmt.Errorf("%s (%w)", strconv.Quote(*e.ErrMsg), e.Err)
-			}
-			return e.Err
-		}
-		return nil
-	})
 }
 
 // controller is the address of the broker that creates topics.

@@ -12,7 +12,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -38,13 +37,20 @@ type Figures struct {
 	Bytes, Sent metrics.Counter   // of bodies, before compression and as sent
 	Splits      metrics.Counter   // requests sent again in halves
 	Allowed     metrics.Gauge     // requests allowed under way
+	Refusing    metrics.Gauge     // indices that refuse documents until that is mended
 }
 
-// DeadLetters takes documents that were refused for good. Write does not wait; it keeps
-// the item's record and partition, and finishes the record once it is stored. lines are
-// those of the bulk, valid during the call only.
-type DeadLetters interface {
+// Letters takes the records of documents that are not sent any more. Write does not wait;
+// it keeps the item's record and partition, and finishes the record once it is stored.
+// lines are those of the bulk, valid during the call only.
+type Letters interface {
 	Write(it *bulk.Item, why *Refusal, lines []byte)
+}
+
+// HeldLetters takes those that only their own index refuses, and tries them again later.
+type HeldLetters interface {
+	Letters
+	Open() bool // there is a topic to write them to
 }
 
 // Options are what an output works with.
@@ -53,7 +59,8 @@ type Options struct {
 	Log     *slog.Logger
 	Figures Figures
 	Health  *admin.Dependency
-	Dead    DeadLetters
+	Dead    Letters     // what is refused for good
+	Held    HeldLetters // what waits for its index to be mended; nil: it waits in bulks
 }
 
 // Output is one cluster: bulks are filled one at a time and sent many at a time. Its
@@ -72,6 +79,7 @@ type Output struct {
 	level   int           // of compression
 	pauses  retry.Backoff // before a refused item is sent again
 	unknown unknowns      // errors that are in no ruling
+	refuse  refusing      // indices that refuse documents
 
 	deadTypes []string // errors that are in no ruling, and are the document's as the configuration says
 
@@ -156,11 +164,12 @@ func (o *Output) ask() error {
 // flush sends a bulk until each of its items is finished, then frees it. Items that
 // are refused for now are sent again alone, after a pause. While the cluster refuses
 // whole requests the pause is spent with the permit held, so that all of us slow down;
-// while it refuses single items only these wait, joined with those of other bulks, so
-// that one index that cannot be written to holds up nobody else's until all bulks are
-// full of its documents.
+// while it refuses single items only these wait, joined with those of other bulks; where
+// only their own index refuses them, they go to the held topic and wait there. Without
+// that topic they hold up nobody else's until all bulks are full of them.
 func (o *Output) flush(b *bulk.Bulk) {
 	defer o.filler.Free(b)
+	var refused time.Time // what is left was sent first, and refused
 	for try := 0; len(b.Items) > 0; try++ {
 		if try > 0 {
 			o.Figures.Retried.Add(float64(len(b.Items)))
@@ -170,7 +179,8 @@ func (o *Output) flush(b *bulk.Bulk) {
 			o.giveBack(b)
 			return
 		}
-		p := pass{o: o, b: b}
+		p := pass{o: o, b: b, since: refused}
+		sent := time.Now()
 		p.run()
 		o.report(&p)
 		if p.whole == nil && p.refused == 0 {
@@ -182,6 +192,11 @@ func (o *Output) flush(b *bulk.Bulk) {
 			o.limit.release()
 		}
 		o.settle(&p)
+		if p.whole != nil {
+			refused = time.Time{} // it was not these documents that were refused
+		} else if refused.IsZero() {
+			refused = sent
+		}
 		switch {
 		case p.whole != nil:
 			if len(b.Items) > 0 {
@@ -225,9 +240,30 @@ func (o *Output) report(p *pass) {
 		s := why.Error()
 		o.trouble.Store(&s)
 	}
-	if slices.ContainsFunc(p.b.Items, func(it bulk.Item) bool { return it.Verdict == bulk.Stored || it.Verdict == bulk.Duplicate }) {
+	taken := 0
+	for i := range p.b.Items {
+		if v := p.b.Items[i].Verdict; v == bulk.Stored || v == bulk.Duplicate {
+			if !p.b.Items[i].Partition.Held {
+				taken++
+			}
+			if o.refuse.some.Load() {
+				o.tookAgain(p.b.Lines(i, i+1))
+			}
+		}
+	}
+	if taken > 0 {
 		o.storedAt.Store(time.Now().UnixNano())
 	}
+	if p.since.IsZero() && p.whole == nil {
+		o.refuse.count(taken, p.mend)
+	}
+	for i, why := range p.why {
+		if p.b.Items[i].Verdict != bulk.Dead {
+			index, _ := Target(p.b.Lines(i, i+1))
+			o.refuse.note(index, why)
+		}
+	}
+	o.Figures.Refusing.Set(float64(o.refuse.len()))
 	for reason, n := range p.reasons {
 		o.Figures.Refused(reason).Add(float64(n))
 	}
@@ -242,30 +278,70 @@ func (o *Output) report(p *pass) {
 			o.Log.Error("elasticsearch does not let us write; nothing is committed until that is mended", "error", why)
 		}
 	default:
-		if o.Health.OK() {
+		if (taken > 0 || p.refused == 0) && o.Health.OK() { // what was held says nothing of others
 			o.Log.Info("elasticsearch is taking bulk requests")
 		}
 		o.reportItems(p)
 	}
 }
 
-// reportItems logs why single documents were refused for now.
+// reportItems logs why single documents were refused.
 func (o *Output) reportItems(p *pass) {
-	if p.mend == 0 {
-		if p.first != nil && o.saidRefused.Allow(p.first.Kind) {
-			o.Log.Warn("documents are refused for now, sending them again", "error", p.first)
-		}
-		return
-	}
+	mend := false
 	for i, why := range p.why {
 		if p.b.Items[i].Verdict != bulk.Mend {
 			continue
 		}
+		mend = true
 		index, _ := Target(p.b.Lines(i, i+1))
 		if o.saidMend.Allow(index + why.Kind) {
-			o.Log.Error("documents are refused until that is mended, sending them again meanwhile", "index", index, "error", why)
+			o.Log.Error("documents are refused until that is mended, "+o.meanwhile(), "index", index, "error", why)
 		}
 	}
+	if !mend && p.first != nil && o.saidRefused.Allow(p.first.Kind) {
+		o.Log.Warn("documents are refused for now, sending them again", "error", p.first)
+	}
+}
+
+// meanwhile is what becomes of documents that their index refuses.
+func (o *Output) meanwhile() string {
+	switch {
+	case o.Held == nil:
+		return "sending them again meanwhile; with indexer.held_topic they would not hold up others"
+	case !o.Held.Open():
+		return "sending them again meanwhile; once the held topic exists (sluice setup makes it) they hold up no others"
+	}
+	return "they wait in the held topic meanwhile, if others are taken"
+}
+
+// tookAgain logs that an index which refused documents has taken one.
+func (o *Output) tookAgain(lines []byte) {
+	index, _ := Target(lines)
+	if down := o.refuse.took(index); down > 0 {
+		o.Log.Info("an index takes documents again", "index", index, "after", down.Round(time.Second))
+	}
+}
+
+// Refuses is why an index has refused documents since a time, and taken none; nil: it has
+// not.
+func (o *Output) Refuses(index string, since time.Time) *Refusal {
+	return o.refuse.lately(index, since)
+}
+
+// holds reports whether a document that was refused is to wait in the held topic: it was
+// refused before, and others were taken since it was sent first. What is likely to be the whole cluster's
+// has to be the exception, or the held topic would get all that comes.
+func (o *Output) holds(p *pass, v bulk.Verdict, why *Refusal) bool {
+	if o.Held == nil || why == nil || p.whole != nil || p.since.IsZero() || o.storedAt.Load() <= p.since.UnixNano() || !o.Held.Open() {
+		return false
+	}
+	switch {
+	case v == bulk.Mend && why.ofIndex():
+		return true
+	case v == bulk.Again && time.Since(p.since) < o.pauses.Longest:
+		return false // it may well pass
+	}
+	return o.refuse.mostTaken()
 }
 
 // settle finishes what has its outcome and leaves in the bulk what is to be sent again.
@@ -302,9 +378,13 @@ func (o *Output) settle(p *pass) {
 			if it.Verdict == bulk.Unknown {
 				it.Tries++
 			}
-			if it.Partition.Lost() { // it is another's to send
+			switch {
+			case it.Partition.Lost(): // it is another's to send
 				it.Partition.Return(1)
 				returned++
+				it.Verdict = bulk.Stored
+			case o.holds(p, it.Verdict, p.why[i]):
+				o.Held.Write(it, p.why[i], p.b.Lines(i, i+1))
 				it.Verdict = bulk.Stored
 			}
 		}
@@ -346,6 +426,8 @@ type Status struct {
 	Free        int    `json:"bulks_free"`
 	BulkBytes   int    `json:"bulk_bytes"`
 	Trouble     string `json:"trouble,omitempty"`
+
+	Refusing []IndexTrouble `json:"refusing_indices,omitempty"` // those that do so longest
 }
 
 // Status is how the output does now.
@@ -353,6 +435,7 @@ func (o *Output) Status() Status {
 	s := Status{BulkBytes: o.filler.Bytes(), Trouble: o.Trouble()}
 	s.Concurrency, s.Busy, s.Waiting = o.limit.state()
 	s.Free, _ = o.filler.State()
+	s.Refusing = o.refuse.list()
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/sluicelog/sluice/indexer/bulk"
 )
@@ -12,6 +13,7 @@ import (
 type pass struct {
 	o       *Output
 	b       *bulk.Bulk
+	since   time.Time        // when what it holds was sent first; zero: now
 	sent    int              // items of the bulk
 	whole   *Refusal         // of a request; the parts after it were not sent
 	verdict bulk.Verdict     // of that
@@ -20,8 +22,8 @@ type pass struct {
 	refused int              // items to be sent again
 	first   *Refusal         // why the first of them was refused
 	reasons map[string]int   // items that were refused and are sent again, by reason
-	mend    int              // items that an operator has to do something for
-	why     map[int]*Refusal // of items that are dead, or to be mended
+	mend    int              // items that an operator has to do something for, but for those that were held
+	why     map[int]*Refusal // of items that are dead, to be mended, or of an index that is away
 }
 
 // run sends all that the bulk holds.
@@ -133,7 +135,13 @@ func (p *pass) judge(i int, v bulk.Verdict, why *Refusal) {
 		return
 	case bulk.Mend:
 		p.note(i, why)
-		p.mend++
+		if !it.Partition.Held {
+			p.mend++
+		}
+	case bulk.Again:
+		if why.away() {
+			p.note(i, why)
+		}
 	}
 	if p.refused++; p.first == nil {
 		p.first = why

@@ -64,6 +64,7 @@ const (
 	curePipeline = "make the ingest pipeline that the index or its template names (index.default_pipeline, index.final_pipeline), or take it out there"
 	cureTemplate = "mend the index template that the index is made from; sluice setup installs that of sluice"
 	cureFields   = "raise index.mapping.total_fields.limit, or use the template that sluice setup installs, which adds no fields by itself"
+	cureName     = "give the output another index, or free the name"
 	cureUnknown  = "many applications have this error, and it is not one that we know to be a document's: mend what it says; if their documents are to blame, name its type in bulk.dead_letter_types, and they go to the dead-letter topic"
 	cureSize     = "raise http.max_content_length of Elasticsearch, and the limit of the proxy before it, such as client_max_body_size"
 )
@@ -144,7 +145,7 @@ var rulings = []ruling{
 	{"illegal_argument_exception", "^no write index is defined", bulk.Mend, cureAlias},
 	{"illegal_argument_exception", "can't execute a single index op", bulk.Mend, cureAlias},
 	{"illegal_argument_exception", "^cannot create index with name", bulk.Mend, "give the output another index: a template of the cluster wants data streams of this name"},
-	{"invalid_index_name_exception", "", bulk.Mend, "give the output another index, or free the name"},
+	{"invalid_index_name_exception", "", bulk.Mend, cureName},
 	{"illegal_argument_exception", "^pipeline with id", bulk.Mend, curePipeline},
 	{"illegal_argument_exception", "^Pipeline processor configured for non-existent pipeline", bulk.Mend, curePipeline},
 	{"illegal_state_exception", "^Pipeline processor configured for non-existent pipeline", bulk.Mend, curePipeline},
@@ -190,6 +191,25 @@ var rulings = []ruling{
 	{"date_time_parse_exception", "", bulk.Dead, ""},
 	{"array_index_out_of_bounds_exception", "", bulk.Dead, ""},
 	{"action_request_validation_exception", "is too long, must be no longer than 512 bytes", bulk.Dead, ""}, // the id
+}
+
+// ofIndex reports whether what an operator is to mend is one index, and not the cluster.
+func (r *Refusal) ofIndex() bool {
+	switch r.Cure {
+	case cureBlock, cureClosed, cureAlias, curePipeline, cureFields, cureName:
+		return true
+	}
+	return false
+}
+
+// away reports whether the index has no shard to write to, which passes by itself unless
+// its nodes are gone for good.
+func (r *Refusal) away() bool {
+	switch r.Kind {
+	case "unavailable_shards_exception", "no_shard_available_action_exception", "index_primary_shard_not_allocated_exception", "shard_not_found_exception":
+		return true
+	}
+	return false
 }
 
 const cureClosed = "open the index (POST <index>/_open), or delete it"
