@@ -89,6 +89,7 @@ func BenchmarkShipFiles(b *testing.B) {
 		running.Go(func() { sender.Run(ctx) })
 		tailing.Go(func() { t.Run(ctx) })
 		running.Go(t.CloseFiles)
+		running.Go(t.FindWriters)
 		storing.Go(storer.Run)
 		<-p.all
 		cpu += cpuTime() - before

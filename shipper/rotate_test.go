@@ -146,11 +146,13 @@ func TestDeletedFileIsShippedToItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	if err := os.Remove(s.path("web.log")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.WriteString("written after the deletion\nno end"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.wait(3)

@@ -92,6 +92,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	for range tail.Closers {
 		running.Go(t.CloseFiles)
 	}
+	running.Go(t.FindWriters)
 	sending.Go(func() { sender.Run(ctx) })
 	sending.Go(storer.Run)
 	t.Run(ctx)

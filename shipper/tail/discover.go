@@ -26,6 +26,7 @@ type finder struct {
 	fds     *descriptors
 	stems   stems
 	left    leftovers
+	writers *writers
 }
 
 // serve opens files that waited for a descriptor, as long as there are any to be had.

@@ -20,6 +20,9 @@ func (t *reader) lookAt(s *origin, out *send.Batch) {
 		if f.fd >= 0 {
 			if f != s.live {
 				if st, err := disk.StatOpen(f.fd); err == nil {
+					if st.Size > f.extent.size {
+						f.times.grew = t.now
+					}
 					f.extent.size = st.Size
 					if st.Links == 0 && f.times.deleted.IsZero() {
 						f.times.deleted = t.now
@@ -46,11 +49,51 @@ func (t *reader) settle(f *file, out *send.Batch) {
 			t.finder.forget(f)
 		}
 	case out == nil:
-	case !f.times.deleted.IsZero() && t.now.Sub(f.times.deleted) >= t.cfg.HoldDeleted.D():
-		t.giveUp(f, out)
 	case f.extent.eof && f.extent.size <= f.extent.end && t.over(f):
 		t.finish(f, out)
+	case !f.times.deleted.IsZero() && !f.src.lives() && t.quietFor(f) >= t.cfg.HoldDeleted.D() && !t.written(f):
+		t.giveUp(f, out)
 	}
+}
+
+// quietFor is how long ago a file without a name last grew.
+func (t *reader) quietFor(f *file) time.Duration {
+	since := f.times.grew
+	if f.times.deleted.After(since) {
+		since = f.times.deleted
+	}
+	return t.now.Sub(since)
+}
+
+// nameless reports whether a file is under no name that it was found under.
+func nameless(f *file) bool {
+	if f == f.src.live {
+		return false
+	}
+	st, err := disk.StatPath(f.path)
+	return err != nil || st.ID != f.id
+}
+
+// written reports whether a file without a name is to be kept open, since a process may
+// write to it still. One that does not write for a day is not waited for.
+func (t *reader) written(f *file) bool {
+	if f.src.gone || f.src.spec.Hints.Ended || !nameless(f) {
+		return false
+	}
+	p, open, sure, known := t.finder.writers.of(f, t.now)
+	switch {
+	case !known:
+		return true
+	case open && t.quietFor(f) < longestWait:
+		return true
+	case open:
+		t.m.leftOpen.Inc()
+		t.log.Warn("file without a name is closed though a process has it open; what that writes will not be read", "path", f.path, "bytes", f.extent.size,
+			"unread", max(0, f.extent.size-f.text.Read), "pid", p.PID, "process", p.Name, "grew", t.quietFor(f).Round(time.Second))
+	case !sure:
+		return t.quietFor(f) < t.cfg.HoldDeleted.D()
+	}
+	return false
 }
 
 // over reports whether a file that was read to its end will not grow any more.
@@ -59,6 +102,8 @@ func (t *reader) over(f *file) bool {
 	switch h := s.spec.Hints; {
 	case h.Sealed && s.after(f):
 		return f.extent.drained
+	case s.lives():
+		return false // it goes with its container
 	case s.gone || h.Ended:
 		return still >= 2*t.cfg.Poll.D()
 	case f == s.live:
@@ -72,6 +117,9 @@ func (t *reader) finish(f *file, out *send.Batch) {
 	s := f.src
 	if f.text.Read < f.extent.end { // the unfinished line was given back
 		t.finder.queue.add(f)
+		return
+	}
+	if t.written(f) {
 		return
 	}
 	if !s.after(f) || s.spec.Joiner != source.Pieces {
@@ -100,7 +148,7 @@ func (t *reader) giveUp(f *file, out *send.Batch) {
 	if lost := f.extent.size - f.text.Read; lost > 0 {
 		t.m.givenFiles.Inc()
 		t.m.givenBytes.Add(float64(lost))
-		t.log.Error("deleted file given up with bytes unread", "path", f.path, "bytes", lost, "held", t.now.Sub(f.times.deleted).Round(time.Second))
+		t.log.Error("deleted file given up with bytes unread", "path", f.path, "bytes", lost, "held", t.quietFor(f).Round(time.Second))
 	}
 	t.finder.close(f)
 	t.finder.forget(f)

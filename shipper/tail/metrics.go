@@ -21,8 +21,9 @@ var (
 	filesRested   = metrics.NewCounter("shipper_rested_files", "files", "Files closed at rest, or in turn, since descriptors ran short; opened again when they grow")
 	openErrors    = metrics.NewCounter("shipper_open_errors", "errors", "Files that could not be opened now and are tried again")
 	readErrors    = metrics.NewCounter("shipper_read_errors", "errors", "Reads that failed and are tried again")
-	givenUpFiles  = metrics.NewCounter("shipper_given_up_files", "files", "Deleted files closed with bytes unread because hold_deleted had passed")
-	givenUpBytes  = metrics.NewCounter("shipper_given_up_bytes", "bytes", "Bytes unread in deleted files closed because hold_deleted had passed")
+	givenUpFiles  = metrics.NewCounter("shipper_given_up_files", "files", "Deleted files closed with bytes unread since they did not grow for hold_deleted")
+	givenUpBytes  = metrics.NewCounter("shipper_given_up_bytes", "bytes", "Bytes unread in deleted files closed since they did not grow for hold_deleted")
+	leftOpenFiles = metrics.NewCounter("shipper_left_open_files", "files", "Files without a name closed after a day without growth though a process had them open for writing")
 	missed        = metrics.NewCounter("shipper_missed_containers", "containers", "Containers that started and were removed before their log could be opened")
 	cutTags       = metrics.NewCounter("shipper_cut_metadata_sources", "sources", "Sources whose labels or values are left out or cut in their events: over 1 KiB each or 8 KiB in all, or of one name")
 	filesOpen     = metrics.NewGauge("shipper_open_files", "files", "Files open now")
@@ -37,7 +38,7 @@ var (
 
 var (
 	_ = metrics.NewBalance(eventsMade, inFlight, send.EventsAcknowledged)
-	_ = metrics.NewLosses(givenUpFiles, missed)
+	_ = metrics.NewLosses(givenUpFiles, leftOpenFiles, missed)
 )
 
 // meters are the live figures of what happens to files. What is counted for each line is
@@ -49,7 +50,7 @@ type meters struct {
 	openErrs, readErrs     metrics.Counter
 	givenFiles, givenBytes metrics.Counter
 	missed, skipped        metrics.Counter
-	cutTags                metrics.Counter
+	cutTags, leftOpen      metrics.Counter
 }
 
 func newMeters(r *metrics.Registry) *meters {
@@ -57,7 +58,7 @@ func newMeters(r *metrics.Registry) *meters {
 		reg: r, truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
 		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
-		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags),
+		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags), leftOpen: r.Counter(leftOpenFiles),
 	}
 }
 

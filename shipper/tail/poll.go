@@ -49,6 +49,7 @@ func (t *poller) poll(out *send.Batch) {
 	}
 	r.finder.serve()
 	r.finder.enough()
+	r.finder.writers.ask(t.now)
 	r.countMissed()
 	r.refusals.Order()
 	if t.now.Sub(t.swept) > time.Hour {

@@ -9,8 +9,8 @@
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
 // come and go), look (what is finished), work (turns), read, truncate, feed (bytes to
 // events), discover, open, copy, stem (names of copies), rest (descriptors), save, queue,
-// watch, closer, leftovers, metrics, file, room. Each calls only what is below it, which a
-// test checks.
+// watch, closer, writers, leftovers, metrics, file, room. Each calls only what is below it,
+// which a test checks.
 package tail
 
 import (
@@ -66,7 +66,7 @@ func New(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, p Parts) *
 	closer := newCloser()
 	f := &finder{
 		room: r, files: files, resume: p.Records, watches: newWatches(p.Watcher, log), queue: &queue{},
-		saver: &saver{storer: p.Storer, files: files, log: log}, closer: closer, fds: newDescriptors(closer), stems: stems{},
+		saver: &saver{storer: p.Storer, files: files, log: log}, closer: closer, fds: newDescriptors(closer), stems: stems{}, writers: newWriters(),
 	}
 	if f.resume == nil {
 		f.resume = map[string]position.Record{}
@@ -150,6 +150,8 @@ func (t *Tail) Run(ctx context.Context) {
 			for _, f := range t.finder.saver.saved(err, t.now) {
 				t.finder.queue.add(f)
 			}
+		case seen := <-t.finder.writers.results:
+			t.finder.writers.take(seen)
 		case <-t.refusals.Ready:
 			t.refusals.Take(t.now)
 		case reply := <-t.statuses:
@@ -178,6 +180,10 @@ func (t *Tail) work(out *send.Batch) {
 // may not answer.
 func (t *Tail) CloseFiles() { t.finder.closer.run() }
 
+// FindWriters finds out who writes to files that have no name any more. It ends after End,
+// or later.
+func (t *Tail) FindWriters() { t.finder.writers.run() }
+
 // End stores the last positions and closes all files, after Run.
 func (t *Tail) End() {
 	t.now = time.Now()
@@ -187,4 +193,5 @@ func (t *Tail) End() {
 		t.finder.close(f)
 	}
 	t.finder.closer.end()
+	t.finder.writers.end()
 }

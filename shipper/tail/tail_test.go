@@ -65,6 +65,7 @@ func newBench(t *testing.T) *bench {
 	working.Go(func() { sender.Run(context.Background()) })
 	working.Go(storer.Run)
 	closing.Go(b.CloseFiles)
+	closing.Go(b.FindWriters)
 	t.Cleanup(func() {
 		close(sender.In)
 		close(storer.Jobs)
