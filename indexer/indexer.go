@@ -74,14 +74,8 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	ix := &cfg.Indexer
 	log = log.With("output", o.Name)
 	f := newBareFlow(log, newFigures(reg, o.Name))
-	f.codecs, f.documents.Original = ix.Codecs, ix.EventOriginal
-	if f.documents.Zone, err = time.LoadLocation(ix.Timezone); err != nil {
-		return nil, fmt.Errorf("timezone: %w", err)
-	}
-	if f.documents.Pattern, err = document.NewPattern(o.Index); err != nil {
-		return nil, err
-	}
-	if f.documents.Days, err = days(o); err != nil {
+	f.codecs = ix.Codecs
+	if f.documents, err = documents(ix, o); err != nil {
 		return nil, err
 	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
@@ -135,6 +129,19 @@ func (f *flow) hold(ctx context.Context, cluster *kafka.Cluster, produce kafka.P
 	}
 	f.held = h
 	return nil
+}
+
+// documents says how those for an output are made.
+func documents(ix *config.Indexer, o *config.Output) (d document.Options, err error) {
+	d.Original = ix.EventOriginal
+	if d.Zone, err = time.LoadLocation(ix.Timezone); err != nil {
+		return d, fmt.Errorf("timezone: %w", err)
+	}
+	if d.Pattern, err = document.NewPattern(o.Index); err != nil {
+		return d, err
+	}
+	d.Days, err = days(o)
+	return d, err
 }
 
 // days are those that an output's indices may be called by.

@@ -31,6 +31,7 @@ func commands() []*cobra.Command {
 		indexerCommand(),
 		upCommand(),
 		setupCommand(),
+		deadCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),
@@ -112,13 +113,19 @@ type failure struct{ error }
 
 func (f failure) Unwrap() error { return f.error }
 
+// usage is an error of a command's arguments that is found while it runs.
+type usage struct{ error }
+
+func (u usage) Unwrap() error { return u.error }
+
 // action makes a function what cobra runs.
 func action(f func(cmd *cobra.Command) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		if err := f(cmd); err != nil {
-			return failure{err}
+		err := f(cmd)
+		if err == nil || errors.As(err, new(usage)) {
+			return err
 		}
-		return nil
+		return failure{err}
 	}
 }
 

@@ -251,9 +251,19 @@ const ensureTime = 30 * time.Second
 // also while it is not allowed to, which is logged. Only a name that no topic can have
 // is an error at once.
 func EnsureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
+	return ensureFor(ctx, c, Topic{Name: topic, Partitions: partitions, Replication: replication})
+}
+
+// EnsureCompacted is EnsureTopic of one partition of which Kafka keeps the newest record
+// of each key.
+func EnsureCompacted(ctx context.Context, c *Cluster, topic string) error {
+	return ensureFor(ctx, c, Topic{Name: topic, Partitions: 1, Config: map[string]string{"cleanup.policy": "compact"}})
+}
+
+func ensureFor(ctx context.Context, c *Cluster, t Topic) error {
 	ctx, cancel := context.WithTimeout(ctx, ensureTime)
 	defer cancel()
-	return ensureTopic(ctx, c, topic, partitions, replication)
+	return ensureTopic(ctx, c, t)
 }
 
 // Ensure is Partitions of a topic that is created with the cluster's defaults if it is
@@ -268,7 +278,7 @@ func (p *Producer) Ensure(ctx context.Context, topic string) (int32, error) {
 	defer maker.Wait()
 	defer stop()
 	maker.Go(func() {
-		if err := ensureTopic(making, p.cluster, topic, 0, 0); err != nil && making.Err() == nil {
+		if err := ensureTopic(making, p.cluster, Topic{Name: topic}); err != nil && making.Err() == nil {
 			p.cluster.log().Error("cannot create topic", "topic", topic, "error", err)
 		}
 	})
@@ -276,7 +286,8 @@ func (p *Producer) Ensure(ctx context.Context, topic string) (int32, error) {
 }
 
 // ensureTopic is EnsureTopic until ctx ends, which also cuts a request under way.
-func ensureTopic(ctx context.Context, c *Cluster, topic string, partitions int32, replication int16) error {
+func ensureTopic(ctx context.Context, c *Cluster, t Topic) error {
+	topic := t.Name
 	d := newDialer(ctx, c.waits())
 	defer d.Close()
 	defer context.AfterFunc(ctx, d.Close)()
@@ -288,7 +299,7 @@ func ensureTopic(ctx context.Context, c *Cluster, topic string, partitions int32
 	defer k.Close()
 	var trouble logonce.State
 	for failed := 1; ; failed++ {
-		err := k.ensure(topic, partitions, replication)
+		err := k.ensure(t)
 		if err == nil {
 			return nil
 		}
@@ -311,7 +322,8 @@ func ensureTopic(ctx context.Context, c *Cluster, topic string, partitions int32
 }
 
 // ensure is one try of EnsureTopic; sarama.ErrLeaderNotAvailable: created, not ready.
-func (k *control) ensure(topic string, partitions int32, replication int16) error {
+func (k *control) ensure(t Topic) error {
+	topic := t.Name
 	md, err := k.metadata([]string{topic}, false)
 	if err != nil {
 		return err
@@ -328,7 +340,7 @@ func (k *control) ensure(topic string, partitions int32, replication int16) erro
 		}
 		return nil
 	}
-	if err := k.create(Topic{Name: topic, Partitions: partitions, Replication: replication}); err != nil && !errors.Is(err, sarama.ErrTopicAlreadyExists) {
+	if err := k.create(t); err != nil && !errors.Is(err, sarama.ErrTopicAlreadyExists) {
 		return err
 	}
 	return sarama.ErrLeaderNotAvailable

@@ -145,7 +145,7 @@ func (j *Judge) text(inside []byte) []byte {
 }
 
 func (j *Judge) matches(m *matcher, e *Event) bool {
-	if !m.stream.any() && !m.stream.match(e.Stream) || !m.level.any() && !m.level.match(e.Level) {
+	if !m.stream.any() && !m.stream.Match(e.Stream) || !m.level.any() && !m.level.Match(e.Level) {
 		return false
 	}
 	return m.text == nil || m.text.match(j.text(e.Text))

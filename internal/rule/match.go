@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,15 +79,15 @@ func samePatterns(a, b []string) bool {
 
 // matcher is a Match that was compiled.
 type matcher struct {
-	source map[Fields]patterns // of the event's source
-	labels map[string]patterns
-	stream patterns
-	level  patterns
+	source map[Fields]Patterns // of the event's source
+	labels map[string]Patterns
+	stream Patterns
+	level  Patterns
 	text   *text // nil: any
 }
 
 func (c *compiler) match(m *Match) matcher {
-	out := matcher{source: map[Fields]patterns{}, labels: map[string]patterns{}}
+	out := matcher{source: map[Fields]Patterns{}, labels: map[string]Patterns{}}
 	for _, f := range m.fields() {
 		if len(f.patterns) == 0 {
 			continue
@@ -125,27 +126,28 @@ func (c *compiler) match(m *Match) matcher {
 // ofSource reports whether the events of a source may match.
 func (m *matcher) ofSource(s *Source) bool {
 	for f, p := range m.source {
-		if !p.match(s.field(f)) {
+		if !p.Match(s.field(f)) {
 			return false
 		}
 	}
 	for name, p := range m.labels {
-		if !p.match(s.Labels[name]) {
+		if !p.Match(s.Labels[name]) {
 			return false
 		}
 	}
 	return true
 }
 
-// patterns are those of a field; the zero value fits anything.
-type patterns struct {
+// Patterns are those of a field; the zero value fits anything. They may be used by several
+// goroutines.
+type Patterns struct {
 	yes, no []*regexp.Regexp
 }
 
-func (p *patterns) any() bool { return len(p.yes)+len(p.no) == 0 }
+func (p Patterns) any() bool { return len(p.yes)+len(p.no) == 0 }
 
-// match reports whether a value fits; an empty one is missing.
-func (p *patterns) match(value string) bool {
+// Match reports whether a value fits; an empty one is missing.
+func (p Patterns) Match(value string) bool {
 	fits := func(re *regexp.Regexp) bool { return re.MatchString(value) }
 	if len(p.yes) > 0 && (value == "" || !slices.ContainsFunc(p.yes, fits)) {
 		return false
@@ -153,20 +155,30 @@ func (p *patterns) match(value string) bool {
 	return value == "" || !slices.ContainsFunc(p.no, fits)
 }
 
-func (c *compiler) patterns(key string, list []string) (out patterns) {
+func (c *compiler) patterns(key string, list []string) Patterns {
+	p, err := ParsePatterns(list)
+	if err != nil {
+		c.fail(key, "%v", err)
+	}
+	return p
+}
+
+// ParsePatterns reads globs and /RE2/, those after a ! being what must not fit. The error
+// names the first that is wrong.
+func ParsePatterns(list []string) (out Patterns, err error) {
 	for _, s := range list {
 		pattern, not := strings.CutPrefix(s, "!")
 		re, err := compilePattern(pattern)
 		switch {
 		case err != nil:
-			c.fail(key, "%q: %v", s, err)
+			return out, fmt.Errorf("%q: %w", s, err)
 		case not:
 			out.no = append(out.no, re)
 		default:
 			out.yes = append(out.yes, re)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // compilePattern makes one expression of a glob or of /RE2/.
