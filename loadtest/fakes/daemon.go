@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -55,8 +56,11 @@ type actor struct {
 }
 
 // StartDaemon listens on a unix socket, whose path must have 107 bytes at most.
-// Root is where it says that its containers/ are.
+// Root is where it says that its containers/ are; like the real one it makes that folder.
 func StartDaemon(socket, root string) (*Daemon, error) {
+	if err := os.MkdirAll(filepath.Join(root, "containers"), 0o755); err != nil {
+		return nil, fmt.Errorf("start as a Docker daemon: %w", err)
+	}
 	d := &Daemon{Socket: socket, Root: root, containers: map[string]Container{}, listeners: map[chan ContainerEvent]struct{}{}}
 	return d, d.listen()
 }
