@@ -126,7 +126,7 @@ func (e *Encoder) malformed(r *kafka.Record, ev *event, why, tag string) {
 // readJSON reads the value as an application's line of JSON.
 func (e *Encoder) readJSON(r *kafka.Record, ev *event) {
 	value := e.readable(r.Value)
-	found, ok := e.parser.Object(value, r.Time)
+	found, ok := e.parser.Object(value, r.Time, parse.Options{})
 	if !ok {
 		e.malformed(r, ev, "the value is no JSON object", tagNoJSON)
 		return

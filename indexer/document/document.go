@@ -207,6 +207,7 @@ func (e *Encoder) write(dst []byte, r *kafka.Record, recorded time.Time, ev *eve
 	if tagged {
 		dst = appendTags(dst, nil, ev.tag, odd)
 	}
+	dst = appendFields(dst, f.Fields, ev)
 	if len(f.App) > 0 {
 		dst = append(append(append(dst, `,"app":{`...), f.App...), '}')
 	}
@@ -344,6 +345,29 @@ func appendTags(dst, have []byte, tags ...string) []byte {
 		dst = append(append(append(dst, '"'), t...), '"')
 	}
 	return append(dst, ']')
+}
+
+// appendFields appends what a line says more, where the event does not say it itself.
+func appendFields(dst []byte, fields []parse.Field, ev *event) []byte {
+	for _, f := range fields {
+		if hasObject(ev.members, f.Name) || bytes.Contains(ev.extra, []byte(`,"`+f.Name+`":`)) {
+			continue
+		}
+		dst = append(append(append(dst, `,"`...), f.Name...), `":`...)
+		dst = append(dst, f.Value...)
+	}
+	return dst
+}
+
+// hasObject reports whether there is a member of that name, or one of its own such as
+// name.x.
+func hasObject(members []jsontext.Member, name string) bool {
+	for _, m := range members {
+		if len(m.Key) >= len(name) && string(m.Key[:len(name)]) == name && (len(m.Key) == len(name) || m.Key[len(name)] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // closeObject appends the members of an object to those from an index on.

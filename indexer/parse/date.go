@@ -2,6 +2,7 @@ package parse
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/sluicelog/sluice/internal/rfc3339"
 )
@@ -265,6 +266,7 @@ func matchHalf(b []byte, n int, c *Civil) int {
 }
 
 func (c *Civil) takeHalf(h half) {
+	c.halved = true
 	switch {
 	case c.hour < 1 || c.hour > 12:
 		c.odd = true // 15:00 PM, 0:30 AM: who knows
@@ -304,6 +306,10 @@ func matchDigits(b []byte, c *Civil) int {
 		}
 	case 13:
 		c.sec, c.nano = v/1000, v%1000*1_000_000
+		if at(b, n) == '.' { // klog in JSON
+			nano, end := rfc3339.Fraction(b, n+1)
+			c.nano, n = c.nano+nano/1000, end
+		}
 	case 16:
 		c.sec, c.nano = v/1_000_000, v%1_000_000*1000
 	case 19:
@@ -523,6 +529,22 @@ func after(b []byte, i int, words ...string) int {
 		}
 	}
 	return i
+}
+
+// matchDayOfYear: 325/085747 of HAProxy, of the year in which a line was read at a time.
+func matchDayOfYear(b []byte, read time.Time, zone *time.Location, c *Civil) int {
+	day, n := number(b, 0)
+	if n != 3 || at(b, n) != '/' {
+		return 0
+	}
+	now := read.In(zone)
+	if c.year = now.Year(); day > now.YearDay()+1 {
+		c.year--
+	}
+	if c.month, c.day = monthOf(c.year, day); c.month == 0 {
+		return 0
+	}
+	return matchClock(b, n+1, c)
 }
 
 // monthOf is the month and day of a day of the year, 0 if it has none.

@@ -20,14 +20,21 @@ type Format interface {
 var registry = []Format{
 	none{},
 	jsonObject{},
+	oddJSON{},
 	logfmt{},
+	oddPairs{},
 	syslogPriority{},
-	bracketedTime{},
 	klog{},
+	chromium{},
+	redis{},
+	erlang{},
+	mysqlSlow{},
+	runtimeLine{},
 	syslogTime{},
-	timeFirst{},
+	uwsgi{},
+	rails{},
 	accessLog{},
-	levelFirst{},
+	text{},
 }
 
 // ID is a format's index in the registry. The zero ID is that of no format.

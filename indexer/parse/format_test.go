@@ -11,7 +11,7 @@ import (
 
 // The order decides what a line that more than one format can read is taken for.
 func TestOrderOfFormats(t *testing.T) {
-	want := "none jsonObject logfmt syslogPriority bracketedTime klog syslogTime timeFirst accessLog levelFirst"
+	want := "none jsonObject oddJSON logfmt oddPairs syslogPriority klog chromium redis erlang mysqlSlow runtimeLine syslogTime uwsgi rails accessLog text"
 	var got []string
 	for _, f := range registry {
 		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", f), "parse."))
@@ -43,6 +43,15 @@ var lines = []string{
 	`10.1.2.3 - alice [21/Nov/2026:08:57:47 +0800] "GET / HTTP/1.1" 200`,
 	`INFO  2026-11-21 08:57:47,123 [main] c.q.Foo: text`,
 	`Error while connecting`,
+	`{"level":"error","v":NaN}`,
+	`[1234:5678:1121/085747.123456:ERROR:file.cc(12)] text`,
+	`1:M 21 Nov 2026 08:57:47.123 # text`,
+	`1:M 21 Nov 2026 08:57:47.123 ? text`,
+	`=ERROR REPORT==== 21-Nov-2026::08:57:47 ===`,
+	"# Time: 2026-11-21T08:57:47.123456Z\n# User@Host: root[root] @ localhost []",
+	`2026-11-21T08:57:48.123456789Z stderr F 2026-11-21 08:57:47 ERROR x`,
+	`[pid: 12|app: 0|req: 1/1] 1.2.3.4 () {32 vars in 400 bytes} [Sat Nov 21 08:57:47 2026] GET /a?b=c => generated 9 bytes in 5 msecs (HTTP/1.1 200) 2 headers`,
+	`Started GET "/a" for 127.0.0.1 at 2026-11-21 08:57:47 +0000`,
 }
 
 // A format reads lines of its kind among those it is asked for, and what it does not

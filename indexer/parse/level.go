@@ -1,5 +1,7 @@
 package parse
 
+import "bytes"
+
 // Names of log.level, lower case. Other spellings are brought to these.
 const (
 	levelTrace     = "trace"
@@ -29,7 +31,7 @@ func levelOf(word []byte) string {
 	}
 	for i, c := range word {
 		if !isAlpha(c) || i == len(low) {
-			if i == 0 || c < 0x80 {
+			if c < 0x80 && i < len(low) {
 				return ""
 			}
 			return foreignLevels[string(word)]
@@ -127,6 +129,48 @@ func letterLevel(c byte) string {
 		return levelCritical
 	case 'F':
 		return levelFatal
+	}
+	return ""
+}
+
+// levelText is the level that a member's value names, the inside of a string: a word, a
+// letter, one of slog such as DEBUG-4, in brackets or colours.
+func levelText(inside []byte) string {
+	inside = bytes.TrimSpace(inside)
+	if level := levelOf(inside); level != "" {
+		return level
+	}
+	if i := skipBlank(inside, 0); i > 0 {
+		inside = inside[i:]
+	}
+	inside = bytes.Trim(inside, "[]<>: ")
+	n := 0
+	for n < len(inside) && isAlpha(inside[n]) {
+		n++
+	}
+	level := levelOf(inside[:n])
+	switch rest := inside[n:]; {
+	case n == 0:
+		return ""
+	case n == len(inside) && n == 1:
+		return letterLevel(inside[0] &^ 0x20)
+	case n == len(inside):
+		switch string(inside) {
+		case "LOG", "log", "Log", "System", "STATEMENT", "DETAIL", "HINT":
+			return levelInfo
+		case "http", "HTTP":
+			return levelDebug
+		case "fail", "Fail":
+			return levelError
+		}
+		return level
+	case rest[0] == '\\': // a colour ends
+		return level
+	case len(rest) > 1 && (rest[0] == '+' || rest[0] == '-') && isDigit(rest[1]):
+		if rest[0] == '-' && level == levelDebug && rest[1] >= '4' {
+			return levelTrace
+		}
+		return level
 	}
 	return ""
 }

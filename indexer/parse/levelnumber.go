@@ -5,7 +5,7 @@ package parse
 
 // levelOfNumber reads the value of a member called level or severity, which many
 // libraries have: numbers of syslog (0 to 7: GELF), of bunyan and pino (10 to 60), of
-// Monolog (100 to 600), of java.util.logging.
+// Monolog (100 to 600), of java.util.logging (700 to 1000), of Logback (5000 to 40000).
 func levelOfNumber(digits []byte) string {
 	switch string(digits) {
 	case "10":
@@ -28,6 +28,17 @@ func levelOfNumber(digits []byte) string {
 		return levelEmergency
 	case "60":
 		return levelFatal
+	case "700":
+		return levelDebug
+	case "800":
+		return levelInfo
+	case "900":
+		return levelWarn
+	case "1000":
+		return levelError
+	}
+	if level := levelOfLogback(digits); level != "" {
+		return level
 	}
 	if len(digits) == 1 && digits[0]-'0' < 8 {
 		return severities[digits[0]-'0']

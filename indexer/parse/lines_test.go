@@ -105,6 +105,6 @@ func TestJudgedLines(t *testing.T) {
 			}
 		})
 	}
-	f("lines.txt", 86, 3)
-	f("more.txt", 141, 4)
+	f("lines.txt", 144, 0)
+	f("more.txt", 232, 0)
 }

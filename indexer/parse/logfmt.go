@@ -10,16 +10,19 @@ import (
 // of them. It is written as a JSON object of strings and read as that.
 type logfmt struct{}
 
-func (logfmt) Name() string           { return "logfmt" }
-func (logfmt) Starts(first byte) bool { return isAlpha(first) || first == '_' || first == '@' }
+func (logfmt) Name() string { return "logfmt" }
+func (logfmt) Starts(first byte) bool {
+	return isAlpha(first) || first == '_' || first == '@' || first >= 0x80
+}
 
 func (logfmt) Read(p *Parser) bool {
 	m := p.message[p.start:]
-	if !p.structured || len(p.message) > maxMembersText || at(m, keyEnd(m, 0)) != '=' {
+	end := keyEnd(m, 0)
+	if p.keyed = p.structured && end > 0 && (at(m, end) == '=' || at(m, skipBlank(m, end)) == '='); !p.keyed || m[end] != '=' || len(p.message) > maxMembersText {
 		return false
 	}
 	p.text = jsontext.Unescape(p.text[:0], m)
-	text := bytes.TrimRight(p.text, " \r\n")
+	text := bytes.TrimRight(p.text, " \r\n\t")
 	out := append(p.pairs[:0], '{')
 	defer func() { p.pairs = out[:0] }()
 	for i, n := 0, 1; ; n++ {
@@ -54,21 +57,24 @@ func (logfmt) Read(p *Parser) bool {
 			}
 			break
 		}
-		if text[i] != ' ' {
+		if text[i] != ' ' && text[i] != '\t' {
 			return false
 		}
-		i = skipSpaces(text, i, len(text))
+		for text[i] == ' ' || text[i] == '\t' {
+			i++
+		}
 		out = append(out, ',')
 	}
 	out = append(out, '}')
 	return p.members(out)
 }
 
+// keyEnd is the index after the key at m[i], i for none.
 func keyEnd(m []byte, i int) int {
-	if i >= len(m) || !isAlpha(m[i]) && m[i] != '_' && m[i] != '@' {
+	if i >= len(m) || !isAlpha(m[i]) && m[i] != '_' && m[i] != '@' && m[i] < 0x80 {
 		return i
 	}
-	for i < len(m) && (isAlpha(m[i]) || isDigit(m[i]) || m[i] == '_' || m[i] == '.' || m[i] == '-' || m[i] == '@' || m[i] == '/') {
+	for i < len(m) && (isName(m[i]) && m[i] != '$' || m[i] == '@' || m[i] == '/' || m[i] >= 0x80) {
 		i++
 	}
 	return i

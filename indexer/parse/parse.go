@@ -9,6 +9,7 @@
 package parse
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sluicelog/sluice/internal/jsontext"
@@ -26,7 +27,8 @@ type Found struct {
 	Trace   []byte
 	Message []byte // what message becomes
 	App     []byte
-	Members bool // the message was read as members: Message and App are in place of the line
+	Members bool    // the message was read as members: Message and App are in place of the line
+	Fields  []Field // what else the line says, each name once
 }
 
 // Parser reads messages. Every format is matched from the start, each byte looked at a
@@ -40,13 +42,20 @@ type Parser struct {
 	start      int // of its first byte that is neither blank nor colour
 	read       time.Time
 	structured bool
+	keyed      bool // it begins with key=
 	present    Roles
 	found      Found
 
 	object jsontext.Object
-	text   []byte // the message unescaped
-	pairs  []byte // logfmt as JSON
+	inner  jsontext.Object // of a member
+	text   []byte          // the message unescaped
+	part   []byte          // a part of it, unescaped
+	pairs  []byte          // logfmt as JSON
 	app    []byte
+
+	fields []Field
+	values []byte // of fields
+	from   int    // where the value of the last field begins in values
 }
 
 // New makes a parser. Times without a zone are in this one.
@@ -89,19 +98,24 @@ func (p *Parser) Nothing() *Found {
 func (p *Parser) begin(message []byte, read time.Time, o Options) {
 	p.message, p.read, p.structured, p.present = message, read, !o.Text, o.Present
 	p.found = Found{Message: message}
-	p.start = skipBlank(message, 0)
+	p.fields, p.values = p.fields[:0], p.values[:0]
+	if p.start = skipBlank(message, 0); at(message, p.start) == 0xef && bytes.HasPrefix(message[p.start:], []byte("\uFEFF")) {
+		p.start = skipBlank(message, p.start+3)
+	}
 }
 
 // Shed lets go of what a message was made of, and of buffers above a size: there is a
 // parser for each partition.
 func (p *Parser) Shed(size int) {
 	p.message, p.found = nil, Found{}
-	for _, b := range []*[]byte{&p.text, &p.pairs, &p.app} {
+	clear(p.fields[:cap(p.fields)])
+	for _, b := range []*[]byte{&p.text, &p.part, &p.pairs, &p.app, &p.values} {
 		if cap(*b) > size {
 			*b = nil
 		}
 	}
 	p.object.Shed()
+	p.inner.Shed()
 }
 
 // timeAt reads a time at an index of the message and returns the index after it, 0 for

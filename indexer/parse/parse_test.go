@@ -2,6 +2,7 @@ package parse
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,11 +51,11 @@ func TestParseText(t *testing.T) {
 	f(`2026-11-21 08:57:47`, "text", at, "", "")
 	f(`2026-11-21 08:57:47:123 WARN x`, "text", ms, "warn", "")
 	f(`2026.11.21 08:57:47.123 WARN x`, "text", ms, "warn", "")
-	f(`[2026-11-21 08:57:47,123] INFO [Broker id=1] started (kafka.server.KafkaServer)`, "text", ms, "info", "")
-	f(`[2026-11-21T08:57:47,123][WARN ][o.e.c.Foo            ] [node-1] text`, "text", ms, "warn", "")
+	f(`[2026-11-21 08:57:47,123] INFO [Broker id=1] started (kafka.server.KafkaServer)`, "text", ms, "info", "kafka.server.KafkaServer")
+	f(`[2026-11-21T08:57:47,123][WARN ][o.e.c.Foo            ] [node-1] text`, "text", ms, "warn", "o.e.c.Foo")
 	f(`2026-11-21 08:57:47,123 - my.module - ERROR - text`, "text", ms, "error", "my.module")
 	f(`2026-11-21 08:57:47,123 - module - ERROR - text`, "text", ms, "error", "")
-	f(`2026-11-21 08:57:47.123|ERROR|c.q.Foo|text`, "text", ms, "error", "")
+	f(`2026-11-21 08:57:47.123|ERROR|c.q.Foo|text`, "text", ms, "error", "c.q.Foo")
 	f(`2026-11-21T08:57:47.123456+08:00 0 [Warning] [MY-010055] [Server] text`, "text", "2026-11-21T00:57:47.123456", "warn", "")
 	f(`21-Nov-2026 08:57:47.123 SEVERE [main] org.apache.catalina.Foo text`, "text", ms, "error", "")
 	f("\x1b[2m2026-11-21T00:57:47.123Z\x1b[0m \x1b[32m INFO\x1b[0m text", "text", ms, "info", "")
@@ -64,7 +65,7 @@ func TestParseText(t *testing.T) {
 	f(`[INFO] 2026-11-21 08:57:47.123 text`, "text", ms, "info", "")
 	f(`[ERROR] Failed to execute goal`, "text", "", "error", "")
 	f(`WARNING: be careful`, "text", "", "warn", "")
-	f(`INFO:root:text`, "text", "", "info", "")
+	f(`INFO:root:text`, "text", "", "info", "root")
 	f("\x1b[31mERROR\x1b[0m text", "text", "", "error", "")
 	f(`16:57:47.123 [main] DEBUG com.foo.Bar - x`, "text", "2026-11-21T08:57:47.123", "debug", "com.foo.Bar")
 	// Go, klog, nginx, Apache, syslog, epochs
@@ -81,7 +82,8 @@ func TestParseText(t *testing.T) {
 	f(`Nov 21 08:57:47 web1 app[123]: text`, "syslog", at, "", "")
 	f(`Nov  1 08:57:47 web1 app[123]: text`, "syslog", "2026-11-01T00:57:47", "", "")
 	f(`1795222667.123 5006 1.2.3.4 TCP_MISS/200`, "text", "2026-11-21T00:57:47.123", "", "")
-	f(`1795222667123 text`, "text", ms, "", "")
+	f(`1795222667123 INFO text`, "text", ms, "info", "")
+	f(`1795222667123 orders`, "none", "", "", "")
 	// nothing to be found
 	f(``, "none", "", "", "")
 	f(`   `, "none", "", "", "")
@@ -166,7 +168,7 @@ func TestParseStructured(t *testing.T) {
 	}
 	f(`time=2026-11-21T08:57:47.5Z level=warn msg="hi \"x\"\n" logger=a.B traceId=t1 n=1 empty= path=/a/b`, "logfmt", "08:57:47.5", "warn", "a.B", "t1", `hi \"x\"\n`, `"n":"1","empty":"","path":"/a/b"`)
 	f(`a=1 b="c:\new \d"`, "logfmt", "", "", "", "", "", `"a":"1","b":"c:\\new \\d"`)
-	f(`level=info msg="open`, "none", "", "", "", "", "", "")
+	f(`level=info msg="open`, "text", "", "info", "", "", "", "")
 	f(`a=1 a=2`, "none", "", "", "", "", "", "")
 	f(`a=1 then b=2`, "none", "", "", "", "", "", "")
 }
@@ -178,6 +180,14 @@ func FuzzParse(f *testing.F) {
 		`<34>Nov 21 08:57:47 web1 app[123]: text`, `I1121 08:57:47.123456 1 a.go:1] x`, `10.1.2.3 - a [21/Nov/2026:08:57:47 +0800] "GET /"`, "[Sat Nov 21 08:57:47.1 2026] [core:error] x", "\x1b[31mERROR\x1b[0m x",
 		`{"a":"\ud83d"}`, `Nov`, `[`, `2026-`, `17952514671234567`, `{"\ud83d\ude00":1e9,"b":-0.1}`} {
 		f.Add(s)
+	}
+	for _, line := range lines {
+		f.Add(line)
+	}
+	for _, name := range []string{"lines.txt", "more.txt"} {
+		for _, j := range readJudged(f, name) {
+			f.Add(j.line)
+		}
 	}
 	p := newParser("Asia/Shanghai")
 	f.Fuzz(func(t *testing.T, line string) {
@@ -194,6 +204,11 @@ func FuzzParse(f *testing.F) {
 		}
 		if !json.Valid([]byte("{" + string(got.App) + "}")) {
 			t.Fatalf("%q: app %q", line, got.App)
+		}
+		for i, m := range got.Fields {
+			if !json.Valid(m.Value) || slices.ContainsFunc(got.Fields[:i], func(o Field) bool { return o.Name == m.Name }) {
+				t.Fatalf("%q: field %s twice or no JSON: %s", line, m.Name, m.Value)
+			}
 		}
 		if !got.Members && (string(got.Message) != kept || len(got.App) > 0) {
 			t.Fatalf("%q: text became %q", line, got.Message)

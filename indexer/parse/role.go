@@ -15,20 +15,105 @@ const (
 // Has reports whether a role is in the set.
 func (r Roles) Has(role Roles) bool { return r&role != 0 }
 
-// roleOf knows the names that logging libraries use: logback and log4j (ECS, logstash
-// encoders), zap, zerolog, logrus, slog, bunyan, pino, serilog, structlog, GELF.
-func roleOf(key []byte) Roles {
-	switch string(key) {
-	case "@timestamp", "timestamp", "time", "ts", "t", "datetime", "asctime", "@t":
-		return RoleTime
-	case "level", "lvl", "severity", "log.level", "loglevel", "logLevel", "levelname", "level_name", "@l":
-		return RoleLevel
-	case "message", "msg", "short_message", "@m":
-		return RoleMessage
-	case "logger", "logger_name", "loggerName", "log.logger":
-		return RoleLogger
-	case "trace_id", "traceId", "trace.id", "traceID", "traceid":
-		return RoleTrace
+// meaning is what the name of a member says of its value.
+type meaning uint8
+
+const (
+	meansNothing meaning = iota
+	meansTime
+	meansTimePerhaps // where no other member is the time
+	meansCreated     // Python's number of seconds
+	meansInstant     // log4j2: {"epochSecond":1,"nanoOfSecond":2}
+	meansLevel
+	meansLevelPython // numbers
+	meansLevelLogback
+	meansLevelOTel
+	meansLevelNET
+	meansLevelSyslog
+	meansLevelMongo
+	meansTags // Kibana: ["error","plugins"]
+	meansMessage
+	meansMessagePerhaps // where no other member is the message
+	meansLog            // Docker: the line; Elastic: {"level":"x","logger":"y"}
+	meansLogger
+	meansLoggerPerhaps
+	meansName // of a logger for some, of anything for most
+	meansTrace
+	meansTraceParent // of W3C: 00-trace-span-01
+	meansTraceObject // {"id":"x"}
+	meansFields      // of Rust's tracing: {"message":"x"}; of OpenTelemetry: "x" or {"stringValue":"x"}
+)
+
+// meanings is by the numbers above.
+var meanings = [...]Roles{
+	meansTime: RoleTime, meansTimePerhaps: RoleTime, meansCreated: RoleTime, meansInstant: RoleTime,
+	meansLevel: RoleLevel, meansLevelPython: RoleLevel, meansLevelLogback: RoleLevel, meansLevelOTel: RoleLevel, meansLevelNET: RoleLevel, meansLevelSyslog: RoleLevel, meansLevelMongo: RoleLevel, meansTags: RoleLevel,
+	meansMessage: RoleMessage, meansMessagePerhaps: RoleMessage, meansLog: RoleMessage, meansFields: RoleMessage,
+	meansLogger: RoleLogger, meansLoggerPerhaps: RoleLogger, meansName: RoleLogger,
+	meansTrace: RoleTrace, meansTraceParent: RoleTrace, meansTraceObject: RoleTrace,
+}
+
+func (m meaning) role() Roles { return meanings[m] }
+
+// meaningOf knows the names that logging libraries use: logback, log4j and log4j2 (ECS,
+// logstash and template layouts), zap, zerolog, logrus, slog, hclog, klog, bunyan, pino,
+// winston, serilog, NLog, Microsoft.Extensions.Logging, Python, structlog, loguru,
+// Monolog, tracing of Rust, OpenTelemetry, GELF; journald, MongoDB, PostgreSQL, MySQL,
+// Elasticsearch, Kibana, Kubernetes, CloudTrail, nginx; and what Chinese teams write.
+func meaningOf(key []byte) meaning {
+	if len(key) > len("__REALTIME_TIMESTAMP")+10 {
+		return meansNothing
 	}
-	return 0
+	switch string(key) {
+	case "@timestamp", "timestamp", "time", "ts", "t", "datetime", "asctime", "@t", "Timestamp", "timeMillis", "time_unix_nano", "timeUnixNano", "Time",
+		"__REALTIME_TIMESTAMP", "time_iso8601", "time_local", "stageTimestamp", "timeStamp", "time_stamp", "log_time", "logTime", "logtime", "dateTime", "DateTime", "timestamp_ms", "ts_ms",
+		"log.timestamp", "log_timestamp", "时间", "日志时间":
+		return meansTime
+	case "date", "eventTime", "event_time", "@time", "datetime_iso", "observed_timestamp", "observedTimeUnixNano", "start_time", "startTime":
+		return meansTimePerhaps
+	case "created":
+		return meansCreated
+	case "instant":
+		return meansInstant
+	case "level", "lvl", "severity", "log.level", "loglevel", "logLevel", "levelname", "level_name", "@l", "Level", "log_level", "severity_text", "severityText", "SeverityText", "@level", "LEVEL", "Severity",
+		"error_severity", "levelName", "LogLevelName", "级别", "等级", "日志级别":
+		return meansLevel
+	case "levelno":
+		return meansLevelPython
+	case "level_value":
+		return meansLevelLogback
+	case "severity_number", "severityNumber", "SeverityNumber":
+		return meansLevelOTel
+	case "LogLevel":
+		return meansLevelNET
+	case "PRIORITY", "log.syslog.severity.code":
+		return meansLevelSyslog
+	case "s":
+		return meansLevelMongo
+	case "label":
+		return meansLevelMongo
+	case "tags":
+		return meansTags
+	case "message", "msg", "short_message", "@m", "Message", "MESSAGE", "@message", "RenderedMessage", "renderedMessage", "消息", "内容", "日志内容":
+		return meansMessage
+	case "event", "@mt", "MessageTemplate", "messageTemplate", "text":
+		return meansMessagePerhaps
+	case "log":
+		return meansLog
+	case "fields", "body", "Body":
+		return meansFields
+	case "logger", "logger_name", "loggerName", "log.logger", "SourceContext", "Category", "CategoryName", "@module", "@logger":
+		return meansLogger
+	case "component", "target", "channel", "c", "SYSLOG_IDENTIFIER":
+		return meansLoggerPerhaps
+	case "name":
+		return meansName
+	case "trace_id", "traceId", "trace.id", "traceID", "traceid", "TraceId", "TraceID", "@tr", "dd.trace_id", "otelTraceID", "X-B3-TraceId":
+		return meansTrace
+	case "traceparent":
+		return meansTraceParent
+	case "trace":
+		return meansTraceObject
+	}
+	return meansNothing
 }

@@ -1,5 +1,7 @@
 package parse
 
+import "bytes"
+
 // syslogPriority reads `<34>Nov 21 08:57:47 host program[123]: text` and
 // `<165>1 2026-11-21T08:57:47Z host program 123 - - text`: the level is the priority's.
 type syslogPriority struct{}
@@ -13,6 +15,14 @@ func (syslogPriority) Read(p *Parser) bool {
 		return false
 	}
 	p.found.Level = Severity(pri)
+	var h SyslogMessage
+	if h.Read(p.message[p.start:]) {
+		if h.Timed {
+			p.takeTime(&h.Time)
+		}
+		p.syslogFields(&h)
+		return true
+	}
 	i := p.start + n
 	if at(p.message, i) == '1' && at(p.message, i+1) == ' ' {
 		i += 2
@@ -21,24 +31,57 @@ func (syslogPriority) Read(p *Parser) bool {
 	return true
 }
 
-// syslogTime reads `Nov 21 08:57:47 host program[123]: text`.
+// syslogTime reads `Nov 21 08:57:47 host program[123]: text`, also with the time of RFC
+// 3339 and without host.
 type syslogTime struct{}
 
-func (syslogTime) Name() string           { return "syslog" }
-func (syslogTime) Starts(first byte) bool { return isUpper(first) }
+func (syslogTime) Name() string { return "syslog" }
+func (syslogTime) Starts(first byte) bool {
+	return isUpper(first) || isDigit(first)
+}
 
 func (syslogTime) Read(p *Parser) bool {
-	if weekday(p.message[p.start:]) > 0 {
+	m := p.message[p.start:]
+	iso := isDigit(m[0])
+	if len(m) < 16 || iso && (len(m) < 26 || m[10] != 'T') || !iso && (m[3] != ' ' || english(m[:3]) == 0) {
 		return false
 	}
 	var t Civil
-	n := matchTime(p.message[p.start:], &t)
-	if n == 0 || at(p.message, p.start+n) != ' ' {
+	n := matchTime(m, &t)
+	if n == 0 || at(m, n) != ' ' || iso && t.zone == zoneNone {
 		return false
 	}
+	h := SyslogMessage{Priority: -1}
+	end := h.readTag(m[n+1:])
+	if end == 0 || iso && h.PID == nil {
+		if iso {
+			return false
+		}
+		p.takeTime(&t)
+		p.headAfterTime(p.start + n)
+		return true
+	}
 	p.takeTime(&t)
-	p.prefix(p.start + n)
+	p.syslogFields(&h)
+	p.headAfterTime(p.start + n + 1 + end)
 	return true
+}
+
+// syslogFields adds what a header says of host and process.
+func (p *Parser) syslogFields(h *SyslogMessage) {
+	if len(h.Host) > 0 && len(h.Host) <= 255 && isInside(h.Host) {
+		p.addString("log.syslog", "hostname", h.Host)
+	}
+	if len(h.Program) == 0 || len(h.Program) > 255 || !isInside(h.Program) {
+		return
+	}
+	p.beginField("process")
+	p.values = append(append(append(p.values, `{"name":"`...), h.Program...), '"')
+	if n := digits(h.PID); n > 0 {
+		p.values = append(append(p.values, `,"pid":`...), bytes.TrimLeft(h.PID, "0")...)
+	}
+	p.values = append(p.values, '}')
+	p.endField()
 }
 
 // Priority reads <34> at m[0] and returns its number and length; the length is 0 for

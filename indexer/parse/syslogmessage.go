@@ -96,6 +96,37 @@ func (h *SyslogMessage) read3164(m []byte) bool {
 	return true
 }
 
+// readTag reads `host program[123]: ` or `program[123]: ` at m[0] and returns the index
+// after it, 0 for none.
+func (h *SyslogMessage) readTag(m []byte) int {
+	n := wordEnd(m)
+	if h.tag(m[:n]) {
+		return n
+	}
+	if at(m, n) != ' ' || n == 0 {
+		return 0
+	}
+	k := n + 1
+	if at(m, k) == ' ' {
+		return 0
+	}
+	end := k + wordEnd(m[k:])
+	if !h.tag(m[k:end]) {
+		return 0
+	}
+	h.Host = m[:n]
+	return end
+}
+
+// wordEnd is the index of the first blank in m, at most 128.
+func wordEnd(m []byte) int {
+	n := 0
+	for n < len(m) && n < 128 && m[n] > ' ' && m[n] != '\\' && m[n] != '"' {
+		n++
+	}
+	return n
+}
+
 // tag reads program[123]: or program:.
 func (h *SyslogMessage) tag(word []byte) bool {
 	if len(word) < 2 || word[len(word)-1] != ':' {

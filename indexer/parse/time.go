@@ -22,6 +22,7 @@ type Civil struct {
 	place                                  *time.Location
 	order                                  order
 	noYear, noDate                         bool
+	halved                                 bool // it has AM or PM
 	odd                                    bool // no clock shows it
 }
 
@@ -85,12 +86,17 @@ func (c *Civil) At(read time.Time, zone *time.Location) (time.Time, bool) {
 // nearestDay is the time of day nearest to the time of reading.
 func (c *Civil) nearestDay(read time.Time, zone *time.Location) (best time.Time) {
 	local := read.In(zone).Add(time.Duration(c.offset) * time.Second)
-	for day := -1; day <= 1; day++ {
+	for _, day := range [...]int{0, -1, 1} {
 		d := *c
 		year, month, n := local.AddDate(0, 0, day).Date()
 		d.year, d.month, d.day = year, int(month), n
-		if t := d.in(read, zone); best.IsZero() || t.Sub(read).Abs() < best.Sub(read).Abs() {
+		t := d.in(read, zone)
+		away := t.Sub(read).Abs()
+		if best.IsZero() || away < best.Sub(read).Abs() {
 			best = t
+		}
+		if away < 11*time.Hour {
+			break // no other day is nearer
 		}
 	}
 	return best
@@ -100,13 +106,18 @@ func (c *Civil) nearestDay(read time.Time, zone *time.Location) (best time.Time)
 // read on 1 January is of last year; zero: there is no such day.
 func (c *Civil) nearestYear(read time.Time, zone *time.Location) (best time.Time) {
 	year := read.In(zone).Year()
-	for y := year - 1; y <= year+1; y++ {
+	for _, y := range [...]int{year, year - 1, year + 1} {
 		d := *c
 		if d.year = y; d.day > rfc3339.DaysIn(y, d.month) {
 			continue
 		}
-		if t := d.in(read, zone); best.IsZero() || t.Sub(read).Abs() < best.Sub(read).Abs() {
+		t := d.in(read, zone)
+		away := t.Sub(read).Abs()
+		if best.IsZero() || away < best.Sub(read).Abs() {
 			best = t
+		}
+		if away < 180*24*time.Hour {
+			break // no other year is nearer
 		}
 	}
 	return best

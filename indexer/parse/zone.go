@@ -53,6 +53,8 @@ func closing(c byte) byte {
 		return ')'
 	case '<':
 		return '>'
+	case '{':
+		return '}'
 	}
 	return ']'
 }
@@ -147,9 +149,11 @@ func skipZoneAgain(b []byte, end int) int {
 
 // matchNamedZone reads UTC, GMT, UTC+8, GMT+08:00, CET, Asia/Shanghai at b[k].
 func matchNamedZone(b []byte, i, k int, c *Civil) int {
-	if n := placeEnd(b, k); n > 0 {
-		c.takePlace(b[k:n])
-		return n
+	if !isUpper(at(b, k+1)) || at(b, k+2) == '/' { // Asia/Shanghai, US/Pacific
+		if n := placeEnd(b, k); n > 0 {
+			c.takePlace(b[k:n])
+			return n
+		}
 	}
 	word := upperWord(b, k)
 	end := k + len(word)
