@@ -30,10 +30,14 @@ func special(w uint64) uint64 {
 	return ((w - ones*0x20) | ((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones)) &^ w & highs
 }
 
+// Replaced is the escape of U+FFFD, as encoding/json writes it.
+const Replaced = `\ufffd`
+
 // Scan is the index of the quote that ends the string whose inside starts at b[0], and
 // where its last escape starts (-1: it has none). The index is -1 if there is no such
-// quote or the inside is not legal JSON in UTF-8.
-func Scan(b []byte) (end, lastEscape int) {
+// quote or the inside is not legal JSON in UTF-8. replaced is how many escapes of U+FFFD
+// are in it, which encoding/json writes for bytes that are not UTF-8.
+func Scan(b []byte) (end, lastEscape, replaced int) {
 	lastEscape = -1
 	seen := uint64(0) // all bytes, or'ed
 	for i := 0; ; {
@@ -51,18 +55,21 @@ func Scan(b []byte) (end, lastEscape int) {
 			i++
 		}
 		if i >= len(b) || b[i] < 0x20 {
-			return -1, lastEscape
+			return -1, lastEscape, 0
 		}
 		if b[i] == '"' {
 			if seen&highs != 0 && !utf8.Valid(b[:i]) {
-				return -1, lastEscape
+				return -1, lastEscape, 0
 			}
-			return i, lastEscape
+			return i, lastEscape, replaced
 		}
 		n := 2
 		if i+1 >= len(b) || !short[b[i+1]] {
 			if n = EscapeLen(b[i:]); n == 0 {
-				return -1, lastEscape
+				return -1, lastEscape, 0
+			}
+			if string(b[i:i+n]) == Replaced {
+				replaced++
 			}
 		}
 		lastEscape = i

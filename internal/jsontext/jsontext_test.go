@@ -11,7 +11,7 @@ import (
 func TestEnds(t *testing.T) {
 	f := func(in string, scan, lastEscape, end, quote int) {
 		t.Helper()
-		n, last := Scan([]byte(in))
+		n, last, _ := Scan([]byte(in))
 		if got := [4]int{n, last, End([]byte("xy"+in), 2), Quote([]byte(in))}; got != [4]int{scan, lastEscape, end, quote} {
 			t.Errorf("%q: Scan, its escape, End, Quote are %v, want %v", in, got, [4]int{scan, lastEscape, end, quote})
 		}
@@ -68,13 +68,13 @@ func FuzzStrings(f *testing.F) {
 		if got := End(append(bytes.Clone(b), '"'), 0); legal != (got == len(b)) {
 			t.Fatalf("%q: legal is %v, End = %d", b, legal, got)
 		}
-		if got, _ := Scan(append(bytes.Clone(b), '"')); (legal && utf8.Valid(b)) != (got == len(b)) {
+		if got, _, _ := Scan(append(bytes.Clone(b), '"')); (legal && utf8.Valid(b)) != (got == len(b)) {
 			t.Fatalf("%q: legal is %v, Scan = %d", b, legal, got)
 		}
 		if got := Quote(append(bytes.Clone(b), '"')); legal && got != len(b) {
 			t.Fatalf("%q: Quote = %d", b, got)
 		}
-		if n, last := Scan(b); n >= 0 {
+		if n, last, _ := Scan(b); n >= 0 {
 			if last != lastEscape(b[:n]) {
 				t.Fatalf("%q: its last escape is at %d, want %d", b, last, lastEscape(b[:n]))
 			}
@@ -105,7 +105,7 @@ func cutAnywhere(t *testing.T, in []byte) {
 	for limit := 1; limit <= min(len(in), 20); limit++ {
 		cut := Cut(in, limit)
 		for _, half := range [][]byte{in[:cut], in[cut:]} {
-			if e, _ := Scan(append(bytes.Clone(half), '"')); e != len(half) {
+			if e, _, _ := Scan(append(bytes.Clone(half), '"')); e != len(half) {
 				t.Fatalf("%q cut at %d of %d: %q is not legal", in, cut, limit, half)
 			}
 		}
@@ -138,7 +138,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	in := []byte(strings.Repeat(`GET /order/7919 \"上海\" 200 `, 40) + `"`)
 	dst := make([]byte, 0, 4*len(in))
 	if n := testing.AllocsPerRun(100, func() {
-		end, _ := Scan(in)
+		end, _, _ := Scan(in)
 		if End(in, 0) != end || Quote(in) != end || Plain(in[:end]) {
 			t.Fatal("not what is in it")
 		}
@@ -158,7 +158,7 @@ func Benchmark(b *testing.B) {
 		"chinese": inside(`订单 7919 已完成 `),
 	}
 	do := map[string]func(in, dst []byte) int{
-		"Scan":     func(in, _ []byte) int { n, _ := Scan(in); return n },
+		"Scan":     func(in, _ []byte) int { n, _, _ := Scan(in); return n },
 		"End":      func(in, _ []byte) int { return End(in, 0) },
 		"Quote":    func(in, _ []byte) int { return Quote(in) },
 		"Plain":    func(in, _ []byte) int { Plain(in[:len(in)-1]); return 0 },
@@ -178,6 +178,14 @@ func Benchmark(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+func TestScanCountsReplacedBytes(t *testing.T) {
+	for in, want := range map[string]int{`a"`: 0, `\ufffd"`: 1, `\n\ufffda\ufffd\ufffd\n"`: 3, `\\ufffd"`: 0, `\uFFFD"`: 0, "\uFFFD\"": 0, `\u003c\ufffd\u003e"`: 1} {
+		if end, _, got := Scan([]byte(in)); got != want || end != len(in)-1 {
+			t.Errorf("%s: %d, want %d", in, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package line
 import (
 	"bytes"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sluicelog/sluice/internal/jsontext"
 	"github.com/sluicelog/sluice/schemas"
@@ -47,6 +48,23 @@ func (j *join[W]) begun() bool { return len(j.parts) > 0 || j.more }
 // if it is as long as a piece can be. Any other is the last of its pipe: what follows was
 // printed by the next run of the container.
 func (j *join[W]) goesOn(p *Piece) bool { return p.Time.Equal(j.last) || j.full && !j.alike }
+
+// cut is how many of the replaced bytes are at the ends of the piece where its runtime cut
+// it, and its neighbour has the rest of their character; on: there is a piece before it.
+func (p *Piece) cut(on bool) (n int) {
+	const most = utf8.UTFMax - 1
+	in := p.Inside
+	for k := 0; on && k < most && bytes.HasPrefix(in, []byte(jsontext.Replaced)); k++ {
+		in, n = in[len(jsontext.Replaced):], n+1
+	}
+	if p.Whole || p.textLen() != fullPiece {
+		return n
+	}
+	for k := 0; k < most && bytes.HasSuffix(in, []byte(jsontext.Replaced)); k++ {
+		in, n = in[:len(in)-len(jsontext.Replaced)], n+1
+	}
+	return n
+}
 
 // joinLine adds the decoded line to an unfinished one; j is nil if its stream never had
 // one. What would grow over the limit is sent before it does, flagged split; a single

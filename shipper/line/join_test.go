@@ -65,7 +65,7 @@ func TestWhatRunsPrintWithoutNewlineIsNotJoined(t *testing.T) {
 	f("full pieces of one time, then a run", []string{piece(full, 0), piece(full, 0), piece("fatal\n", 2)}, "<16384><16384> partial", "fatal ")
 	escapes := strings.Repeat("\"\n\x01é<\u2028", 500) + full[9*500:]
 	f("a full piece with escapes", []string{piece(escapes, 0), piece("end\n", 1)}, escapes+"end ")
-	f("a full piece cut in a rune", []string{piece(full[:16382]+"\xe4\xb8", 0), piece("\xad end\n", 1)}, full[:16382]+"\uFFFD\uFFFD\uFFFD end ")
+	f("a full piece cut in a rune", []string{piece(full[:16382]+"\xe4\xb8", 0), piece("\xad end\n", 1)}, full[:16382]+"\uFFFD\uFFFD\uFFFD end cleaned")
 	f("one byte less than full", []string{piece(full[:16383], 0), piece("end\n", 1)}, full[:16383]+" partial", "end ")
 	f("over the limit, then a run", []string{piece(full, 0), piece(full, 0), piece(full, 0), piece("tail", 0), piece("fatal\n", 2), piece("a\n", 3)},
 		"<16384><16384> split", "<16384>tail partial,split", "fatal ", "a ")

@@ -63,7 +63,7 @@ func decodeExact(p *Piece, raw []byte) bool {
 		return false
 	}
 	in := raw[len(headLog):]
-	n, esc := jsontext.Scan(in)
+	n, esc, replaced := jsontext.Scan(in)
 	if n < 0 {
 		return false
 	}
@@ -93,7 +93,7 @@ func decodeExact(p *Piece, raw []byte) bool {
 	if p.Time, ok = rfc3339.Parse(rest[len(headTime) : len(rest)-len(tailTime)]); !ok {
 		return false
 	}
-	p.Inside, p.At, p.Cleaned = in[:n], len(headLog), false
+	p.Inside, p.At, p.Replaced, p.Cleaned = in[:n], len(headLog), replaced, replaced > 0
 	p.Whole = n >= 2 && esc == n-2 && in[n-1] == 'n'
 	if p.Whole {
 		p.Inside = in[:n-len(escNewline)]
@@ -126,7 +126,8 @@ func decodeAny(p *Piece, raw []byte) bool {
 		log = log[:len(log)-1]
 	}
 	p.Inside = jsontext.Append(nil, log)
-	p.Stream, p.Time, p.At, p.Cleaned = l.Stream, *l.Time, 0, !utf8.Valid(raw)
+	p.Stream, p.Time, p.At, p.Replaced = l.Stream, *l.Time, 0, bytes.Count(raw, []byte(jsontext.Replaced))
+	p.Cleaned = p.Replaced > 0 || !utf8.Valid(raw)
 	return true
 }
 
@@ -138,7 +139,7 @@ func skipFlat(b []byte) int {
 		if i >= len(b) || b[i] != '"' {
 			return false
 		}
-		n, _ := jsontext.Scan(b[i+1:])
+		n, _, _ := jsontext.Scan(b[i+1:])
 		i += n + 2
 		return n >= 0 && i < len(b)
 	}

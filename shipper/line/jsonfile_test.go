@@ -123,12 +123,12 @@ func FuzzJSONFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		checkDecode(t, raw, false)
 		// Cut anywhere, what is in a JSON string stays valid in both halves.
-		if n, _ := jsontext.Scan(raw); n > 1 {
+		if n, _, _ := jsontext.Scan(raw); n > 1 {
 			in := raw[:n]
 			for limit := 1; limit <= min(n, 20); limit++ {
 				cut := jsontext.Cut(in, limit)
 				for _, half := range [][]byte{in[:cut], in[cut:]} {
-					if e, _ := jsontext.Scan(append(bytes.Clone(half), '"')); e != len(half) {
+					if e, _, _ := jsontext.Scan(append(bytes.Clone(half), '"')); e != len(half) {
 						t.Fatalf("%q cut at %d of %d: %q is not valid", in, cut, limit, half)
 					}
 				}

@@ -57,6 +57,8 @@ type Piece struct {
 	Time    time.Time
 	Whole   bool // the line ends here
 	Cleaned bool // bytes that are not UTF-8 were replaced
+
+	Replaced int // so many of them by the runtime, which wrote U+FFFD
 }
 
 // textLen is how many bytes the runtime was given for the piece: Inside without escapes,
@@ -74,16 +76,13 @@ func (p *Piece) textLen() int {
 			return n
 		}
 		n -= k - 1
-		if k > 2 && string(in[2:k]) != replaced {
+		if k > 2 && string(in[:k]) != jsontext.Replaced {
 			var text [utf8.UTFMax]byte
 			n += len(jsontext.Unescape(text[:0], in[:k])) - 1
 		}
 		in = in[k:]
 	}
 }
-
-// replaced are the digits of the escape that dockerd writes for a byte that is not UTF-8.
-const replaced = "fffd"
 
 // Streams of a container.
 const (

@@ -152,6 +152,11 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 		set = Cleaned
 	}
 	j := l.join(p.Stream)
+	if p.Replaced > 0 {
+		n := p.cut(j != nil && j.begun() && j.goesOn(p))
+		l.Lost.Cut += int64(n)
+		l.Lost.Encoding += int64(p.Replaced - n)
+	}
 	if !p.Whole || len(p.Inside) > m.Limit || j != nil && j.begun() {
 		m.joinLine(out, l, t, j, raw, offset, set)
 		return

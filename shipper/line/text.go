@@ -44,9 +44,18 @@ type Log[W any] struct {
 	Decoder Decoder // nil: plain text
 	Prefix  bool    // file names stand before lines
 
+	Lost Lost // of its lines; who counts it sets it back
+
 	id       string
 	out, err schemas.Place
 	joins    []*join[W] // unfinished lines, one a stream that ever had one
+}
+
+// Lost is how many bytes of lines their runtime replaced by U+FFFD, since they are not
+// UTF-8. What they were is not in the file.
+type Lost struct {
+	Encoding int64 // of text in another encoding
+	Cut      int64 // of a character that the runtime cut in two, since its line is long
 }
 
 // NewLog is the log of a source with this id.

@@ -40,6 +40,7 @@ type origin struct {
 	gone       bool          // its writer is gone
 	opened     bool          // a file of it could be opened
 	problem    logonce.State // it cannot be followed
+	lost       line.Lost     // replaced by dockerd so far
 }
 
 // next is the file to be read before all others: the oldest that may have unread bytes

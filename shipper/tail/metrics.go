@@ -25,6 +25,7 @@ var (
 	givenUpBytes  = metrics.NewCounter("shipper_given_up_bytes", "bytes", "Bytes unread in deleted files closed since they did not grow for hold_deleted")
 	leftOpenFiles = metrics.NewCounter("shipper_left_open_files", "files", "Files without a name closed after a day without growth though a process had them open for writing")
 	missed        = metrics.NewCounter("shipper_missed_containers", "containers", "Containers that started and were removed before their log could be opened")
+	replacedBytes = metrics.NewCounter("shipper_replaced_bytes", "bytes", "Bytes that dockerd replaced by U+FFFD, since they are not UTF-8: encoding (the program writes another), cut (a character on the border of two 16 KiB pieces of a line)", "cause")
 	cutTags       = metrics.NewCounter("shipper_cut_metadata_sources", "sources", "Sources whose labels or values are left out or cut in their events: over 1 KiB each or 8 KiB in all, or of one name")
 	filesOpen     = metrics.NewGauge("shipper_open_files", "files", "Files open now")
 	filesDeleted  = metrics.NewGauge("shipper_deleted_files", "files", "Deleted files kept open for their unread rest")
@@ -51,6 +52,7 @@ type meters struct {
 	givenFiles, givenBytes metrics.Counter
 	missed, skipped        metrics.Counter
 	cutTags, leftOpen      metrics.Counter
+	lostEncoding, lostCut  metrics.Counter
 }
 
 func newMeters(r *metrics.Registry) *meters {
@@ -59,6 +61,7 @@ func newMeters(r *metrics.Registry) *meters {
 		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
 		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags), leftOpen: r.Counter(leftOpenFiles),
+		lostEncoding: r.Counter(replacedBytes, "encoding"), lostCut: r.Counter(replacedBytes, "cut"),
 	}
 }
 

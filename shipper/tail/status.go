@@ -66,6 +66,8 @@ type sourceStatus struct {
 	Pending   bool         `json:"pending,omitempty"` // opened, waits to be described
 	Waits     bool         `json:"waits,omitempty"`   // to be opened once there is a file descriptor
 	Error     string       `json:"error,omitempty"`
+	Replaced  int64        `json:"replaced_bytes,omitempty"`     // by U+FFFD, of text in another encoding than UTF-8
+	Cut       int64        `json:"replaced_cut_bytes,omitempty"` // by U+FFFD, of characters between two pieces of a line
 	Files     []fileStatus `json:"files"`
 }
 
@@ -87,7 +89,7 @@ func (t *Tail) status() any {
 	for _, s := range t.roster.sources {
 		st := sourceStatus{
 			Kind: s.spec.Kind, Path: s.spec.Path, Container: s.info.ContainerID, Name: s.info.ContainerName, Service: s.info.ServiceName,
-			Pending: s.spec.Hints.Pending, Waits: s.waits, Error: s.sent.Problem(), Files: []fileStatus{},
+			Pending: s.spec.Hints.Pending, Waits: s.waits, Error: s.sent.Problem(), Replaced: s.lost.Encoding, Cut: s.lost.Cut, Files: []fileStatus{},
 		}
 		if st.Error == "" {
 			st.Error = s.problem.Reason()
