@@ -4,10 +4,10 @@ GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build bin/sluice bin/loadtest test race bench lint e2e page loadtest loadtest-ci curves peers soak demo servers
+.PHONY: help build bin/sluice bin/loadtest test race bench lint e2e e2e-versions page loadtest loadtest-ci curves peers soak demo servers
 
 help: ## this text
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # -buildvcs=true, since without a revision nobody knows what a binary is.
 BUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=true -ldflags='-s -w'
@@ -45,6 +45,16 @@ lint: ## gofmt, go.mod, go vet, staticcheck
 e2e: ## end to end against real Kafka and Elasticsearch; downloads them, takes a while
 	$(GO) test -tags e2e -count=1 -timeout 40m -p 1 ./test/...
 	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -run '^TestReal' ./internal/kafka ./indexer
+
+# The first of the range that is supported, the last with ZooKeeper alone, the last that has it, the usual one and the newest.
+KAFKA_VERSIONS ?= 2.4.1 2.8.2 3.9.2 4.0.0 4.4.0
+
+e2e-versions: ## all that is said of Kafka, and the whole path in short, on each of KAFKA_VERSIONS; half an hour
+	for version in $(KAFKA_VERSIONS); do \
+		echo "Kafka $$version" && export SLUICE_KAFKA_VERSION=$$version && \
+		$(GO) test -tags e2e -count=1 -timeout 15m -run '^TestKafka' ./test/servers && \
+		$(GO) test -tags e2e -count=1 -timeout 30m -run '^TestReal' ./internal/kafka && \
+		$(GO) test -tags e2e -count=1 -timeout 15m -short ./test/e2e || exit 1; done
 
 page: ## the search page in headless Chromium (Debian: chromium)
 	cd test/outside && $(GO) test -count=1 -run '^TestPage' ./...

@@ -89,12 +89,16 @@ func TestRealReaders(t *testing.T) {
 				t.Fatalf("kcat: %v", err)
 			}
 			same("librdkafka", string(out), "dc=dc1,app=order key %s")
-			text, err := k.Tool(t.Context(), "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning",
+			text, err := k.Tool(t.Context(), k.Class(servers.ConsoleConsumer), "--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning",
 				"--max-messages", fmt.Sprint(len(values)), "--timeout-ms", "30000", "--property", "print.key=true", "--property", "print.headers=true")
 			if err != nil {
 				t.Fatalf("console consumer: %v", err)
 			}
-			same("Java", text, "dc:dc1,app:order\tkey\t%s")
+			form := "dc:dc1,app:order\tkey\t%s"
+			if !k.AtLeast(2, 7) { // its tool prints no headers
+				form = "key\t%s"
+			}
+			same("Java", text, form)
 		})
 	}
 }

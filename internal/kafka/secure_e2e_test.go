@@ -27,15 +27,12 @@ func TestRealSecuredKafka(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.leaf()
 	k := realKafka(t, servers.KafkaOptions{
-		Heap:      "384m",
-		Listeners: map[string]string{"SECURE": "SASL_SSL", "TOKEN": "SASL_PLAINTEXT"},
+		Heap:       "384m",
+		Listeners:  map[string]string{"SECURE": "SASL_SSL", "TOKEN": "SASL_PLAINTEXT"},
+		TLS:        map[string]servers.Keys{"SECURE": {Certificate: cert, Key: pkcs8(t, key), Authority: a.pem}},
+		Authorizer: true,
 		Properties: []string{
 			"auto.create.topics.enable=false",
-			"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-			"super.users=User:ANONYMOUS", "allow.everyone.if.no.acl.found=true",
-			"ssl.keystore.type=PEM", "ssl.truststore.type=PEM",
-			"ssl.keystore.certificate.chain=" + oneLine(cert), "ssl.keystore.key=" + oneLine(pkcs8(t, key)),
-			"ssl.truststore.certificates=" + oneLine(a.pem), "listener.name.secure.ssl.client.auth=required",
 			"listener.name.secure.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512",
 			"listener.name.secure.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
 			"listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
@@ -126,11 +123,11 @@ func TestRealSecuredKafka(t *testing.T) {
 		longDrain(t, p)
 		young := newAuthority(t)
 		cert, key := young.leaf()
-		alterBroker(t, k.Brokers, map[string]string{
-			"listener.name.secure.ssl.keystore.certificate.chain": string(cert),
-			"listener.name.secure.ssl.keystore.key":               string(pkcs8(t, key)),
-			"listener.name.secure.ssl.truststore.certificates":    string(young.pem),
-		})
+		settings, err := k.Replace(t.Context(), 0, "SECURE", servers.Keys{Certificate: cert, Key: pkcs8(t, key), Authority: young.pem})
+		if err != nil {
+			t.Fatal(err)
+		}
+		alterBroker(t, k.Brokers, settings)
 		feed(f, "certs", 100) // on the connection that there is
 		longDrain(t, p)
 		if err := k.Nodes[0].Restart(t.Context()); err != nil {
@@ -288,9 +285,6 @@ func alterBroker(t *testing.T, addrs []string, values map[string]string) {
 		t.Fatalf("alter node 1: %d %v", got.ErrorCode, *got.ErrorMessage)
 	}
 }
-
-// oneLine is PEM as a properties file takes it.
-func oneLine(b []byte) string { return strings.ReplaceAll(string(b), "\n", "\\n") }
 
 // pkcs8 is the form in which Kafka reads keys.
 func pkcs8(t *testing.T, key []byte) []byte {

@@ -511,11 +511,39 @@ func (p *Producer) Committed(ctx context.Context, group, topic string, partition
 	}
 	x.talk.Lock()
 	defer x.talk.Unlock()
-	offset := int64(-1)
-	err := x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
+	offset, err := x.committed(ctx, group, topic, partition, true)
+	if errors.Is(err, errUnstable) {
+		// Brokers before 2.5 do not wait for transactions that are being committed when
+		// they are asked for offsets, but when they are asked for an identity.
+		if x.now() == txnReady {
+			err = x.start(ctx)
+		} else {
+			err = nil
+		}
+		if err == nil {
+			offset, err = x.committed(ctx, group, topic, partition, false)
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the committed offset of %s/%d for %s: %w", topic, partition, group, err)
+	}
+	return offset, nil
+}
+
+// errUnstable: the broker cannot wait for transactions that may change an offset.
+var errUnstable = errors.New("the broker is older than 2.5")
+
+// committed asks for an offset; stable: once no transaction may change it, or
+// errUnstable. The caller holds talk.
+func (x *txn) committed(ctx context.Context, group, topic string, partition int32, stable bool) (offset int64, err error) {
+	unstable := false
+	err = x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
 		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, map[string][]int32{topic: {partition}})
-		req.RequireStable = true
+		req.RequireStable = stable
 		resp, err := b.FetchOffset(req)
+		if _, unstable = errors.AsType[sarama.PacketEncodingError](err); unstable {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -536,8 +564,8 @@ func (p *Producer) Committed(ctx context.Context, group, topic string, partition
 		offset = block.Offset
 		return nil
 	})
-	if err != nil {
-		return 0, fmt.Errorf("read the committed offset of %s/%d for %s: %w", topic, partition, group, err)
+	if unstable {
+		return 0, errUnstable
 	}
-	return offset, nil
+	return offset, err
 }

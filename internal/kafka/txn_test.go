@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/sluicelog/sluice/config"
 )
@@ -47,10 +48,17 @@ func wantCommitted(t testing.TB, p *Producer, want int64) {
 	}
 }
 
-// A transaction's records and offset are seen together or not at all.
+// A transaction's records and offset are seen together or not at all, also by brokers that
+// cannot be asked to wait for open transactions.
 func TestTransactionIsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(3, "logs"))
+	t.Run("newest", func(t *testing.T) { allOrNothing(t) })
+	t.Run("2.4", func(t *testing.T) { allOrNothing(t, kfake.MaxVersions(kversion.V2_4_0())) })
+}
+
+func allOrNothing(t *testing.T, o ...kfake.Opt) {
+	t.Parallel()
+	k := fake(t, append(o, kfake.NumBrokers(2), kfake.SeedTopics(3, "logs"))...)
 	p := newTxnProducer(t, clusterAt(t, k.ListenAddrs()...), "agg-src-3")
 	wantCommitted(t, p, -1)
 	if err := p.Append(t.Context(), "logs", 0, Record{}, Tag{}); !errors.Is(err, ErrNoTransaction) {

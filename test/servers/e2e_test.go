@@ -64,7 +64,7 @@ func TestKafkaProduceConsume(t *testing.T) {
 	if got, want := consume(t, k.Brokers, "topic", 2), "[before the kill after it]"; fmt.Sprint(got) != want {
 		t.Errorf("consumed %v, want %v", got, want)
 	}
-	out, err := k.Tool(t.Context(), "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", k.Brokers[0], "--list")
+	out, err := k.Tool(t.Context(), k.Class(TopicCommand), "--bootstrap-server", k.Brokers[0], "--list")
 	if err != nil || !strings.Contains(out, "topic\n") {
 		t.Errorf("TopicCommand --list: %q, %v", out, err)
 	}
@@ -88,25 +88,22 @@ func TestKafkaThreeNodes(t *testing.T) {
 	if got, want := consume(t, k.Brokers, "topic", 2), "[all up two up]"; fmt.Sprint(got) != want {
 		t.Errorf("consumed %v, want %v", got, want)
 	}
-	stopped(t, killed{k.Nodes})
+	stopped(t, killed{k})
 }
 
 // killed stops by killing: Kafka nodes that get SIGTERM together may wait for minutes
 // for the majority that is gone.
-type killed struct{ Nodes }
+type killed struct{ *KafkaCluster }
 
 func (k killed) Stop() error { return k.Kill() }
 
 func TestKafkaSCRAMAndTLS(t *testing.T) {
 	cert, key := certificate(t)
-	inline := func(pem []byte) string { return strings.ReplaceAll(string(pem), "\n", `\n`) }
 	k := started(t, func(dir string) (*KafkaCluster, error) {
 		return StartKafka(t.Context(), dir, KafkaOptions{
 			Listeners: map[string]string{"SECURE": "SASL_SSL"},
+			TLS:       map[string]Keys{"SECURE": {Certificate: cert, Key: key}},
 			Properties: []string{
-				"listener.name.secure.ssl.keystore.type=PEM",
-				"listener.name.secure.ssl.keystore.certificate.chain=" + inline(cert),
-				"listener.name.secure.ssl.keystore.key=" + inline(key),
 				"sasl.enabled.mechanisms=SCRAM-SHA-512",
 				"listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;",
 			},

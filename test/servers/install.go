@@ -41,7 +41,7 @@ var (
 	java  = debian{"openjdk-17-jre-headless", "java"}
 	maven = debian{"maven", "mvn"}
 	debs  = map[string][]debian{
-		NameKafka:         {java, maven, {"kcat", "kcat"}},
+		NameKafka:         {java, maven, {"kcat", "kcat"}, {"openssl", "openssl"}},
 		NameElasticsearch: {java, {"openjdk-17-jdk-headless", "javac"}, maven},
 		NameDocker:        {{"docker.io", "dockerd"}, {"iptables", "iptables"}, {"busybox-static", ""}},
 		NameStatsd:        {{"nodejs", "node"}, {"npm", "npm"}},
@@ -51,7 +51,6 @@ var (
 		NameOtelcolElasticsearch: {},
 	}
 	recipes = map[string]recipe{
-		NameKafka:         {"4.0.0", kafkaPOM, installKafka},
 		NameElasticsearch: {"8.18.8", elasticsearchPOM + launcher, installElasticsearch},
 		NameStatsd:        {statsdVersion, "", installStatsd},
 
@@ -59,6 +58,16 @@ var (
 		NameOtelcolElasticsearch: {OtelcolVersion, otelcolElasticsearchMod + otelcolMain + otelcolElasticsearch, installOtelcolElasticsearch},
 	}
 )
+
+// recipeOf is that of a server. Kafka's are by version: kafka, or kafka@2.4.1.
+func recipeOf(name string) recipe {
+	base, version, _ := strings.Cut(name, "@")
+	if base != NameKafka {
+		return recipes[name]
+	}
+	pom := kafkaPOM(orDefault(version, KafkaVersion))
+	return recipe{orDefault(version, KafkaVersion), pom, func(ctx context.Context, dir string) error { return copyJars(ctx, dir, pom) }}
+}
 
 // recipe fills the cache with one server. The directory's name holds a hash of source, so that a changed recipe is
 // carried out again.
@@ -76,13 +85,18 @@ const pom = `<project><modelVersion>4.0.0</modelVersion><groupId>sluice.test</gr
 %s</dependencies></project>
 `
 
-var (
-	kafkaPOM = fmt.Sprintf(pom, dependency("org.apache.kafka", "4.0.0",
-		"kafka_2.13", "kafka-tools", "connect-mirror", "connect-runtime")+
+// kafkaPOM has MirrorMaker 2 in the usual version alone: not every version of it can be had.
+func kafkaPOM(version string) string {
+	artifacts := []string{"kafka_2.13", "kafka-tools"}
+	if version == KafkaVersion {
+		artifacts = append(artifacts, "connect-mirror", "connect-runtime")
+	}
+	return fmt.Sprintf(pom, dependency("org.apache.kafka", version, artifacts...)+
 		dependency("org.slf4j", "1.7.36", "slf4j-simple")) // else it logs nothing
-	elasticsearchPOM = fmt.Sprintf(pom, dependency("org.elasticsearch", "8.18.8", "elasticsearch")+
-		dependency("org.elasticsearch.plugin", "8.18.8", "transport-netty4"))
-)
+}
+
+var elasticsearchPOM = fmt.Sprintf(pom, dependency("org.elasticsearch", "8.18.8", "elasticsearch")+
+	dependency("org.elasticsearch.plugin", "8.18.8", "transport-netty4"))
 
 func dependency(group, version string, artifacts ...string) string {
 	var b strings.Builder
@@ -97,7 +111,7 @@ func dependency(group, version string, artifacts ...string) string {
 // is there is not fetched again. Several programs may call it at the same time: a file lock lets one through.
 func Install(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		if debs[name] == nil {
+		if debs[baseOf(name)] == nil {
 			return fmt.Errorf("install %s: known are %s", name, strings.Join(slices.Sorted(maps.Keys(debs)), ", "))
 		}
 	}
@@ -124,14 +138,19 @@ func Install(ctx context.Context, names ...string) error {
 	return nil
 }
 
+func baseOf(name string) string {
+	base, _, _ := strings.Cut(name, "@")
+	return base
+}
+
 // home is where the recipe of a server puts its files.
 func home(name string) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	r := recipes[name]
-	return filepath.Join(cache, fmt.Sprintf("%s-%s-%.4x", name, r.version, sha256.Sum256([]byte(r.source)))), nil
+	r := recipeOf(name)
+	return filepath.Join(cache, fmt.Sprintf("%s-%s-%.4x", baseOf(name), r.version, sha256.Sum256([]byte(r.source)))), nil
 }
 
 func cacheDir() (string, error) {
@@ -152,7 +171,7 @@ func cacheDir() (string, error) {
 
 func cached(names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
-		if recipes[name].fill == nil {
+		if recipeOf(name).fill == nil {
 			return false
 		}
 		dir, err := home(name)
@@ -175,16 +194,12 @@ func fill(ctx context.Context, name string) error {
 	}
 	defer os.RemoveAll(tmp)
 	for try := 1; ; try++ { // registries have bad moments
-		if err := recipes[name].fill(ctx, tmp); err == nil {
+		if err := recipeOf(name).fill(ctx, tmp); err == nil {
 			return os.Rename(tmp, dir)
 		} else if try == 3 || ctx.Err() != nil {
 			return err
 		}
 	}
-}
-
-func installKafka(ctx context.Context, dir string) error {
-	return copyJars(ctx, dir, kafkaPOM)
 }
 
 // The netty transport is a module with a class loader of its own; on the class path it would be found twice.
@@ -219,14 +234,14 @@ func installElasticsearch(ctx context.Context, dir string) error {
 	return err
 }
 
-// copyJars fetches what the POM depends on into dir/lib.
+// copyJars fetches what the POM depends on into dir/lib, but nothing that has slf4j log elsewhere than slf4j-simple.
 func copyJars(ctx context.Context, dir, pom string) error {
 	file := filepath.Join(dir, "pom.xml")
 	if err := os.WriteFile(file, []byte(pom), 0o644); err != nil {
 		return err
 	}
 	_, err := run(ctx, "mvn", "-B", "-q", "-f", file, "dependency:copy-dependencies",
-		"-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(dir, "lib"))
+		"-DincludeScope=runtime", "-DexcludeArtifactIds=slf4j-log4j12,slf4j-reload4j", "-DoutputDirectory="+filepath.Join(dir, "lib"))
 	return err
 }
 
@@ -241,7 +256,7 @@ func installStatsd(ctx context.Context, dir string) error {
 func missing(names []string) []string {
 	var pkgs []string
 	for _, name := range names {
-		for _, d := range debs[name] {
+		for _, d := range debs[baseOf(name)] {
 			if !slices.Contains(pkgs, d.pkg) && !d.present() {
 				pkgs = append(pkgs, d.pkg)
 			}

@@ -25,7 +25,8 @@ type Process struct {
 	Log  string // file to which it prints; grows over restarts
 
 	argv   []string
-	unique bool // in PID and mount namespaces of its own, so that all its descendants end with it
+	unique bool                        // in PID and mount namespaces of its own, so that all its descendants end with it
+	before func(context.Context) error // what its start waits for; nil: nothing
 	ready  func(context.Context) error
 
 	cmd   *exec.Cmd       // nil before the first start
@@ -110,6 +111,11 @@ func (p *Process) Restart(ctx context.Context) error {
 
 // start returns once the process is ready. If it does not become so, nothing is left of it.
 func (p *Process) start(ctx context.Context) error {
+	if p.before != nil {
+		if err := p.before(ctx); err != nil {
+			return fmt.Errorf("start %s: %w", p.Name, err)
+		}
+	}
 	if err := p.launch(); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -59,7 +60,7 @@ func TestKafkaProperties(t *testing.T) {
 	all := []kafkaNode{{1, "/d/node-1", ports(100)}, {2, "/d/node-2", ports(200)}, {3, "/d/node-3", ports(300)}}
 	f := func(nodes []kafkaNode, o KafkaOptions, want ...string) {
 		t.Helper()
-		got := nodes[0].properties(nodes, o)
+		got := nodes[0].properties(&KafkaCluster{Version: KafkaVersion}, nodes, o)
 		for _, line := range want {
 			if !strings.Contains("\n"+got, "\n"+line+"\n") {
 				t.Errorf("%+v: no line %q in\n%s", o, line, got)
@@ -84,9 +85,51 @@ func TestKafkaProperties(t *testing.T) {
 		"advertised.listeners=PLAINTEXT://127.0.0.1:100,SECURE://127.0.0.1:102",
 		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL")
 
-	got := all[0].properties(all[:1], KafkaOptions{Properties: []string{"log.dirs=/elsewhere"}})
+	got := all[0].properties(&KafkaCluster{Version: KafkaVersion}, all[:1], KafkaOptions{Properties: []string{"log.dirs=/elsewhere"}})
 	if strings.LastIndex(got, "log.dirs=/elsewhere") < strings.LastIndex(got, "log.dirs=/d/node-1/data") {
 		t.Errorf("a property of the caller does not win, as it is not the last:\n%s", got)
+	}
+}
+
+func TestKafkaPropertiesBeforeKRaft(t *testing.T) {
+	node := kafkaNode{1, "/d/node-1", map[string]int{plain: 100, controller: 101}}
+	k := &KafkaCluster{Version: "2.4.1", zookeeper: &zookeeper{addr: "127.0.0.1:7"}}
+	got := node.properties(k, []kafkaNode{node}, KafkaOptions{Authorizer: true})
+	for _, want := range []string{"broker.id=1", "zookeeper.connect=127.0.0.1:7", "listeners=PLAINTEXT://127.0.0.1:100",
+		"authorizer.class.name=kafka.security.authorizer.AclAuthorizer"} {
+		if !strings.Contains("\n"+got, "\n"+want+"\n") {
+			t.Errorf("no line %q in\n%s", want, got)
+		}
+	}
+	for _, not := range []string{"node.id", "process.roles", "CONTROLLER", "quorum"} {
+		if strings.Contains(got, not) {
+			t.Errorf("%s in\n%s", not, got)
+		}
+	}
+}
+
+func TestKafkaVersions(t *testing.T) {
+	f := func(version string, major, minor int, want bool) {
+		t.Helper()
+		if got := atLeast(version, major, minor); got != want {
+			t.Errorf("%s is at least %d.%d: got %v, want %v", version, major, minor, got, want)
+		}
+	}
+	f("2.4.1", 2, 4, true)
+	f("2.4.1", 2, 5, false)
+	f("2.10.0", 2, 9, true)
+	f("4.0.0", 3, 9, true)
+	f("3.9.2", 4, 0, false)
+	f("newest", 2, 0, false)
+}
+
+func TestSCRAMUser(t *testing.T) {
+	mechanism, name, password, err := scramUser("SCRAM-SHA-512=[name=alice,password=secret]")
+	if mechanism != "SCRAM-SHA-512" || name != "alice" || password != "secret" || err != nil {
+		t.Errorf("got %s, %s, %s, %v", mechanism, name, password, err)
+	}
+	if _, _, _, err := scramUser("SCRAM-SHA-512=secret"); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want an error without what may be a password", err)
 	}
 }
 
@@ -162,12 +205,12 @@ func TestBusyboxRoot(t *testing.T) {
 func TestRecipesHaveTheirOwnPlaceInTheCache(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("SLUICE_CACHE", cache)
-	for name := range recipes {
+	for _, name := range append(slices.Collect(maps.Keys(recipes)), NameKafka, NameKafka+"@2.4.1") {
 		got, err := home(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if filepath.Dir(got) != cache || !strings.HasPrefix(filepath.Base(got), name+"-"+recipes[name].version+"-") {
+		if filepath.Dir(got) != cache || !strings.HasPrefix(filepath.Base(got), baseOf(name)+"-"+recipeOf(name).version+"-") {
 			t.Errorf("home(%s) = %s with the cache in %s", name, got, cache)
 		}
 		if cached([]string{name}) {
