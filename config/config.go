@@ -232,7 +232,7 @@ type Output struct {
 
 // Elasticsearch is how to reach one cluster.
 type Elasticsearch struct {
-	Hosts       []string `yaml:"hosts"`    // URLs, used in turn
+	Hosts       []string `yaml:"hosts"`    // URLs; the one with the fewest requests under way is used, of those that are well
 	Username    string   `yaml:"username"` // basic authentication
 	Password    Secret   `yaml:"password"` // file:/path reads it from a file
 	APIKey      Secret   `yaml:"api_key"`  // base64 of id:key, instead of username; file:/path reads it from a file

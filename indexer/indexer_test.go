@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -132,16 +133,40 @@ type running struct {
 }
 
 func (w *world) start() *running {
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{w: w, reg: metrics.New("indexer", "h"), st: admin.NewState("indexer"), kill: cancel, done: make(chan error, 1)}
 	out := io.Discard
 	if testing.Verbose() {
 		out = w.t.Output()
 	}
+	return w.startLogging(out)
+}
+
+func (w *world) startLogging(out io.Writer) *running {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{w: w, reg: metrics.New("indexer", "h"), st: admin.NewState("indexer"), kill: cancel, done: make(chan error, 1)}
 	log := slog.New(slog.NewTextHandler(out, nil))
 	go func() { r.done <- Run(ctx, w.cfg, log, r.reg, r.st) }()
 	w.t.Cleanup(r.kill)
 	return r
+}
+
+// status is what /status says.
+func (r *running) status() string {
+	r.w.t.Helper()
+	srv, err := admin.Listen(config.Admin{Listen: "127.0.0.1:0"}, "test", slog.New(slog.DiscardHandler), []*admin.State{r.st}, r.reg)
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	defer srv.Close()
+	res, err := http.Get("http://" + srv.Addr() + "/status")
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.w.t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), ": ", ":")
 }
 
 // stop is SIGTERM; Run must return nil in time.

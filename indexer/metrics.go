@@ -27,6 +27,8 @@ var (
 	otherDayEvents  = metrics.NewCounter("indexer_other_day_events", "events", "Events whose time is outside of max_age and max_ahead: their index is of the day of their record", "output")
 	undatedEvents   = metrics.NewCounter("indexer_undated_events", "events", "Events of records without a time: their index is undated", "output")
 	refusingIndices = metrics.NewGauge("indexer_refusing_indices", "indices", "Indices that refuse documents until that is mended", "output")
+	unwellHosts     = metrics.NewGauge("indexer_unwell_hosts", "hosts", "Hosts of the output that do not answer as they should; while another does they get no requests", "output")
+	bulkElsewhere   = metrics.NewCounter("indexer_bulk_elsewhere_requests", "requests", "Bulk requests that one host refused and that were sent to another at once", "output")
 	bulkRequests    = metrics.NewCounter("indexer_bulk_requests", "requests", "Bulk requests by status; 0: no answer", "output", "status")
 	bulkSeconds     = metrics.NewHistogram("indexer_bulk_seconds", "seconds", "Time of a bulk request", "output")
 	bulkBytes       = metrics.NewCounter("indexer_bulk_bytes", "bytes", "Bytes of bulk bodies before compression", "output")
@@ -61,6 +63,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 			Requests: func(status int) metrics.Counter { return reg.Counter(bulkRequests, output, strconv.Itoa(status)) },
 			Seconds:  reg.Histogram(bulkSeconds, output), Bytes: reg.Counter(bulkBytes, output), Sent: reg.Counter(bulkSent, output),
 			Splits: reg.Counter(bulkSplits, output), Allowed: reg.Gauge(bulkAllowed, output),
+			Unwell: reg.Gauge(unwellHosts, output), Elsewhere: reg.Counter(bulkElsewhere, output),
 			Refusing: reg.Gauge(refusingIndices, output),
 		},
 		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),

@@ -13,6 +13,7 @@ import (
 
 // Refusal is why a request or an item was not taken.
 type Refusal struct {
+	Host   string // that refused a request; empty: it is of an item
 	Status int    // 0: no answer
 	Kind   string // the error's type; empty: it is not of Elasticsearch's making
 	Reason string
@@ -27,6 +28,12 @@ func (r *Refusal) Error() string {
 		s = fmt.Sprintf("answered %d %s", r.Status, r.Reason)
 	case r.Status != 0:
 		s = fmt.Sprintf("answered %d %s: %s", r.Status, r.Kind, r.Reason)
+	}
+	switch {
+	case r.Host != "" && r.Status != 0:
+		s = r.Host + " " + s
+	case r.Host != "":
+		s = r.Host + ": " + s
 	}
 	if r.Cure != "" {
 		s += "; " + r.Cure

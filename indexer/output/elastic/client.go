@@ -16,10 +16,15 @@ import (
 	"github.com/sluicelog/sluice/internal/tlsconf"
 )
 
-// newClient makes the client of a cluster. It does not connect, does not ask which
-// product answers (Elasticsearch, OpenSearch and others that know _bulk will do), and
-// never retries by itself: what is sent again, and when, is decided by item.
-func newClient(c *config.Elasticsearch, conns int) (*elastictransport.Client, error) {
+// newHost makes one host of a cluster, and its client, which does not ask which product
+// answers (Elasticsearch, OpenSearch and others that know _bulk will do), and never
+// retries by itself: what is sent again, when and where, is decided by item. It does not
+// connect.
+func newHost(c *config.Elasticsearch, i, conns int) (*host, error) {
+	at, err := url.Parse(strings.TrimRight(c.Hosts[i], "/"))
+	if err != nil {
+		return nil, fmt.Errorf("elasticsearch.hosts[%d]: not a URL", i) // which may hold a password
+	}
 	base := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -37,15 +42,8 @@ func newClient(c *config.Elasticsearch, conns int) (*elastictransport.Client, er
 		}
 		trip = secure.RoundTripper(base)
 	}
-	urls := make([]*url.URL, len(c.Hosts))
-	for i, host := range c.Hosts {
-		var err error
-		if urls[i], err = url.Parse(strings.TrimRight(host, "/")); err != nil {
-			return nil, fmt.Errorf("elasticsearch.hosts[%d]: not a URL", i) // which may hold a password
-		}
-	}
 	options := []elastictransport.Option{
-		elastictransport.WithURLs(urls...), elastictransport.WithTransport(bodyTransport{trip}),
+		elastictransport.WithURLs(at), elastictransport.WithTransport(bodyTransport{trip}),
 		elastictransport.WithDisableRetry(), elastictransport.WithUserAgent("sluice"),
 	}
 	switch key, user := c.APIKey.Reveal(), c.Username; {
@@ -58,7 +56,11 @@ func newClient(c *config.Elasticsearch, conns int) (*elastictransport.Client, er
 	if err != nil {
 		return nil, fmt.Errorf("elasticsearch client: %w", err)
 	}
-	return client, nil
+	idle := base.CloseIdleConnections
+	if c, ok := trip.(interface{ CloseIdleConnections() }); ok {
+		idle = c.CloseIdleConnections
+	}
+	return &host{name: at.Redacted(), client: client, idle: idle, renewed: time.Now()}, nil
 }
 
 // body is a request's body in memory that is used again: net/http may read it until it

@@ -11,12 +11,8 @@ package elastic
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/elastic/elastic-transport-go/v8/elastictransport"
-	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/indexer/bulk"
@@ -38,6 +34,8 @@ type Figures struct {
 	Splits      metrics.Counter   // requests sent again in halves
 	Allowed     metrics.Gauge     // requests allowed under way
 	Refusing    metrics.Gauge     // indices that refuse documents until that is mended
+	Unwell      metrics.Gauge     // hosts that do not answer as they should
+	Elsewhere   metrics.Counter   // requests sent again to another host at once
 }
 
 // Letters takes the records of documents that are not sent any more. Write does not wait;
@@ -69,7 +67,7 @@ type Options struct {
 type Output struct {
 	Options
 	ctx     context.Context // ends when nothing more is to be sent
-	client  *elastictransport.Client
+	hosts   *hosts
 	filler  *bulk.Filler
 	waiting bulk.Waiting // hold refused items, and pause
 	limit   *limiter
@@ -95,16 +93,19 @@ type Output struct {
 // configuration.
 func New(ctx context.Context, opt Options) (*Output, error) {
 	c := opt.Config
-	client, err := newClient(&c.Elasticsearch, c.Bulk.MaxConcurrency)
+	hs, err := newHosts(&c.Elasticsearch, c.Bulk.MaxConcurrency)
 	if err != nil {
 		return nil, err
 	}
 	o := &Output{
-		Options: opt, ctx: ctx, client: client,
+		Options: opt, ctx: ctx, hosts: hs,
 		deadTypes: c.Bulk.DeadLetterTypes,
 		count:     max(c.Bulk.Count, 1), timeout: c.Elasticsearch.Timeout.D(), level: c.Elasticsearch.Compression,
 		pauses: retry.Backoff{First: max(c.Bulk.RetryInitial.D(), time.Millisecond), Longest: max(c.Bulk.RetryMax.D(), c.Bulk.RetryInitial.D(), time.Millisecond)},
 	}
+	hs.log, hs.changed = o.Log, func(n int) { o.Figures.Unwell.Set(float64(n)) }
+	hs.pauses = retry.Backoff{First: min(2*o.pauses.First, time.Second), Longest: min(o.pauses.Longest, 30*time.Second)}
+	context.AfterFunc(ctx, hs.end)
 	o.limit = newLimiter(c.Bulk.Concurrency, c.Bulk.MaxConcurrency, func(n int) { o.Figures.Allowed.Set(float64(n)) })
 	o.filler = bulk.NewFiller(bulk.Options{
 		Bulks: max(c.Bulk.MaxConcurrency, 1) + 1, Bytes: int(c.Bulk.Bytes), Count: o.count, Linger: c.Bulk.Linger.D(),
@@ -124,42 +125,6 @@ func (o *Output) Flush() { o.filler.Flush() }
 
 // Wait returns when nothing is under way; the context of New has to end for it.
 func (o *Output) Wait() { o.filler.Wait() }
-
-// Greet asks the cluster for an answer until it gives one or a bulk request is made, so
-// that a role without events becomes ready too. Any answer counts that is no refusal of
-// us and no failure: a user who may only write is answered 403.
-func (o *Output) Greet() {
-	for !o.asked.Load() && o.ctx.Err() == nil {
-		why := o.ask()
-		if o.asked.Load() || o.ctx.Err() != nil {
-			return
-		}
-		if why == nil {
-			if o.Health.OK() {
-				o.Log.Info("elasticsearch answers")
-			}
-			return
-		}
-		if o.Health.Fail(why) {
-			o.Log.Warn("elasticsearch does not answer, trying again", "error", why)
-		}
-		retry.Wait(o.ctx, min(o.pauses.Longest, 2*time.Second))
-	}
-}
-
-func (o *Output) ask() error {
-	ctx, cancel := context.WithTimeout(o.ctx, o.timeout)
-	defer cancel()
-	res, err := esapi.InfoRequest{}.Do(ctx, o.client)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode == http.StatusUnauthorized || res.StatusCode >= 500 {
-		return readRefusal(res.StatusCode, res.Body)
-	}
-	return nil
-}
 
 // flush sends a bulk until each of its items is finished, then frees it. Items that
 // are refused for now are sent again alone, after a pause. While the cluster refuses
@@ -427,12 +392,13 @@ type Status struct {
 	BulkBytes   int    `json:"bulk_bytes"`
 	Trouble     string `json:"trouble,omitempty"`
 
+	Hosts    []HostStatus   `json:"hosts"`
 	Refusing []IndexTrouble `json:"refusing_indices,omitempty"` // those that do so longest
 }
 
 // Status is how the output does now.
 func (o *Output) Status() Status {
-	s := Status{BulkBytes: o.filler.Bytes(), Trouble: o.Trouble()}
+	s := Status{BulkBytes: o.filler.Bytes(), Trouble: o.Trouble(), Hosts: o.hosts.status()}
 	s.Concurrency, s.Busy, s.Waiting = o.limit.state()
 	s.Free, _ = o.filler.State()
 	s.Refusing = o.refuse.list()

@@ -60,18 +60,9 @@ func (p *pass) send(lo, hi int) {
 		p.mark(lo, hi, bulk.Again)
 		return
 	}
-	before := *p
-	before.reasons = maps.Clone(p.reasons)
-	why := p.o.post(p.b, lo, hi, p.judge)
-	if why == nil {
-		return
-	}
-	*p = before // of an answer that ends too early nothing counts
-	v := bulk.Again
-	if why.Status != 0 {
-		v = requestVerdict(why)
-	}
+	why, v := p.post(lo, hi)
 	switch {
+	case why == nil:
 	case v != bulk.Split:
 		p.whole, p.verdict = why, v
 		p.mark(lo, hi, v)
@@ -87,6 +78,33 @@ func (p *pass) send(lo, hi int) {
 		mid := lo + 1 + sort.Search(hi-lo-2, func(i int) bool { return items[lo+i].End-from > size/2 })
 		p.send(lo, mid)
 		p.send(mid, hi)
+	}
+}
+
+// post posts the items from lo to hi, to one host after the other as long as it is the
+// host that is to blame and there is another.
+func (p *pass) post(lo, hi int) (why *Refusal, v bulk.Verdict) {
+	for {
+		before := *p
+		before.reasons = maps.Clone(p.reasons)
+		h := p.o.hosts.take()
+		if why = p.o.post(h, p.b, lo, hi, p.judge); why == nil {
+			p.o.hosts.give(h, nil)
+			return nil, bulk.Stored
+		}
+		*p = before // of an answer that ends too early nothing counts
+		v = requestVerdict(why)
+		switch {
+		case p.o.ctx.Err() != nil:
+			p.o.hosts.back(h)
+			return why, v
+		case !why.ofHost(v):
+			p.o.hosts.give(h, nil)
+			return why, v
+		case !p.o.hosts.give(h, why):
+			return why, v
+		}
+		p.o.Figures.Elsewhere.Inc()
 	}
 }
 

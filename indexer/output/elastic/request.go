@@ -14,10 +14,10 @@ import (
 
 var filterPath = []string{"errors", "items.*.status", "items.*.error.type", "items.*.error.reason", "items.*.error.caused_by.type", "items.*.error.caused_by.reason"}
 
-// post sends the items from lo to hi, exclusive. With a nil refusal the cluster has
+// post sends the items from lo to hi, exclusive, to a host. With a nil refusal the cluster has
 // answered for each of them, and judge was called for those that are not stored; the
 // others have the verdict Stored. A refusal is of the request as a whole.
-func (o *Output) post(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict, why *Refusal)) *Refusal {
+func (o *Output) post(h *host, b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict, why *Refusal)) *Refusal {
 	plain := b.Lines(lo, hi)
 	send := plain
 	header := http.Header{"Content-Type": {"application/x-ndjson"}, "X-Elastic-Event-Count": {strconv.Itoa(hi - lo)}}
@@ -34,11 +34,11 @@ func (o *Output) post(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict
 	defer cancel()
 	in := newBody(send)
 	started := time.Now()
-	res, err := esapi.BulkRequest{Body: in, FilterPath: filterPath, Header: header}.Do(ctx, o.client)
+	res, err := esapi.BulkRequest{Body: in, FilterPath: filterPath, Header: header}.Do(ctx, h.client)
 	var why *Refusal
 	status := 0
 	if err != nil {
-		why = &Refusal{Reason: err.Error()}
+		why = noAnswer(h, err)
 	} else {
 		status = res.StatusCode
 		if status == http.StatusOK {
@@ -53,6 +53,9 @@ func (o *Output) post(b *bulk.Bulk, lo, hi int, judge func(i int, v bulk.Verdict
 			why = readRefusal(status, res.Body)
 		}
 		res.Body.Close()
+	}
+	if why != nil {
+		why.Host = h.name
 	}
 	cancel()
 	o.Figures.Seconds.Observe(time.Since(started).Seconds())

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/elastic/elastic-transport-go/v8/elastictransport"
-
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/indexer/document"
 	"github.com/sluicelog/sluice/schemas"
@@ -61,7 +59,7 @@ type setup struct {
 	output *config.Output
 	beside []config.Output // on the same cluster, the output included
 	out    io.Writer
-	client *elastictransport.Client
+	hosts  *hosts
 }
 
 func (s *setup) run(ctx context.Context) error {
@@ -69,9 +67,10 @@ func (s *setup) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.client, err = newClient(&s.output.Elasticsearch, 1); err != nil {
+	if s.hosts, err = newHosts(&s.output.Elasticsearch, 1); err != nil {
 		return err
 	}
+	defer s.hosts.end()
 	c := &s.output.Template
 	lifecycle := c.DeleteAfter > 0
 	if lifecycle {
@@ -227,7 +226,7 @@ func (s *setup) call(ctx context.Context, method, path string, object map[string
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := s.client.Perform(req)
+	res, err := s.hosts.Perform(req)
 	if err != nil {
 		return 0, nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}

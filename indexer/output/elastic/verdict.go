@@ -19,12 +19,18 @@ func itemVerdict(why *Refusal) bulk.Verdict {
 	}
 	if r := rule(why); r != nil {
 		why.Cure = r.cure
+		if r.cure == cureRights && why.Status == http.StatusUnauthorized {
+			why.Cure = cureCredentials
+		}
 		return r.verdict
 	}
 	switch why.Status {
 	case http.StatusTooManyRequests, http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return bulk.Again
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
+		why.Cure = cureCredentials
+		return bulk.Mend
+	case http.StatusForbidden:
 		why.Cure = cureRights
 		return bulk.Mend
 	}
@@ -55,18 +61,19 @@ func rule(why *Refusal) *ruling {
 }
 
 const (
-	cureRights   = "the user or API key of the output needs create_doc and auto_configure (or create_index) on its indices"
-	cureShards   = "delete old indices, or raise cluster.max_shards_per_node, or make fewer shards: template.shards, and fewer parts in the output's index"
-	cureBlock    = "remove the block from the index when its cause is gone: PUT <index>/_settings {\"index.blocks.*\": null}"
-	cureDisk     = "free disk space on the data nodes, or add some; Elasticsearch 7.4 and later removes the block by itself then"
-	cureIndex    = "make the index, or let Elasticsearch make it: action.auto_create_index"
-	cureAlias    = "the index name is an alias: give it one index to write to (is_write_index)"
-	curePipeline = "make the ingest pipeline that the index or its template names (index.default_pipeline, index.final_pipeline), or take it out there"
-	cureTemplate = "mend the index template that the index is made from; sluice setup installs that of sluice"
-	cureFields   = "raise index.mapping.total_fields.limit, or use the template that sluice setup installs, which adds no fields by itself"
-	cureName     = "give the output another index, or free the name"
-	cureUnknown  = "many applications have this error, and it is not one that we know to be a document's: mend what it says; if their documents are to blame, name its type in bulk.dead_letter_types, and they go to the dead-letter topic"
-	cureSize     = "raise http.max_content_length of Elasticsearch, and the limit of the proxy before it, such as client_max_body_size"
+	cureCredentials = "the server does not accept who we are: check the API key, or username and password, of the output's elasticsearch"
+	cureRights      = "the user or API key of the output needs create_doc and auto_configure (or create_index) on its indices"
+	cureShards      = "delete old indices, or raise cluster.max_shards_per_node, or make fewer shards: template.shards, and fewer parts in the output's index"
+	cureBlock       = "remove the block from the index when its cause is gone: PUT <index>/_settings {\"index.blocks.*\": null}"
+	cureDisk        = "free disk space on the data nodes, or add some; Elasticsearch 7.4 and later removes the block by itself then"
+	cureIndex       = "make the index, or let Elasticsearch make it: action.auto_create_index"
+	cureAlias       = "the index name is an alias: give it one index to write to (is_write_index)"
+	curePipeline    = "make the ingest pipeline that the index or its template names (index.default_pipeline, index.final_pipeline), or take it out there"
+	cureTemplate    = "mend the index template that the index is made from; sluice setup installs that of sluice"
+	cureFields      = "raise index.mapping.total_fields.limit, or use the template that sluice setup installs, which adds no fields by itself"
+	cureName        = "give the output another index, or free the name"
+	cureUnknown     = "many applications have this error, and it is not one that we know to be a document's: mend what it says; if their documents are to blame, name its type in bulk.dead_letter_types, and they go to the dead-letter topic"
+	cureSize        = "raise http.max_content_length of Elasticsearch, and the limit of the proxy before it, such as client_max_body_size"
 )
 
 // rulings are the errors that we know.
@@ -221,6 +228,7 @@ const tooSmall = 1 << 20
 // requestVerdict judges an answer to a whole bulk request that is not 200, and adds the
 // cure to what an operator can mend.
 //
+//	no answer                             again; where a setting is to blame (TLS), to be mended
 //	429 and all 5xx, 408, what passes     again
 //	413                                   split; one document alone: dead if it is large
 //	400 of Elasticsearch                  split, so that the document that is to blame is found
@@ -229,19 +237,37 @@ const tooSmall = 1 << 20
 func requestVerdict(why *Refusal) bulk.Verdict {
 	r := rule(why)
 	switch {
+	case why.Status == 0 && why.Cure != "":
+		return bulk.Mend
+	case why.Status == 0:
+		return bulk.Again
 	case r != nil && (r.verdict == bulk.Again || r.verdict == bulk.Mend):
 		why.Cure = r.cure
+		if r.cure == cureRights && why.Status == http.StatusUnauthorized {
+			why.Cure = cureCredentials
+		}
 		return r.verdict
 	case why.Status == 429, why.Status == 408, why.Status >= 500:
 		return bulk.Again
 	case why.Status == 413, why.Status == 400 && why.Kind != "":
 		return bulk.Split
 	}
-	why.Cure = cureAddress
-	if why.Status == http.StatusUnauthorized || why.Status == http.StatusForbidden {
+	switch why.Status {
+	case http.StatusUnauthorized:
+		why.Cure = cureCredentials
+	case http.StatusForbidden:
 		why.Cure = cureRights
+	default:
+		why.Cure = cureAddress
 	}
 	return bulk.Mend
+}
+
+// ofHost reports whether the host that has refused a request, or a proxy before it, may be
+// to blame, so that another is to be tried. Elasticsearch's own word on rights or on what
+// was sent would be the same elsewhere.
+func (r *Refusal) ofHost(v bulk.Verdict) bool {
+	return v != bulk.Split && (r.Kind == "" || r.Status == 429 || r.Status == 408 || r.Status >= 500)
 }
 
 const cureAddress = "the server does not answer as Elasticsearch does: check hosts of the output, and the proxy before it"
