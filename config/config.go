@@ -128,20 +128,21 @@ type Produce struct {
 
 // Shipper reads container logs and files of one host and writes them to Kafka.
 type Shipper struct {
-	Kafka       string            `yaml:"kafka"`                                  // name of the cluster
-	Topic       string            `yaml:"topic"`                                  // records of all sources of the host
-	PartitionBy string            `yaml:"partition_by" enum:"host source spread"` // host: one partition a host, so batches are full; source: one a file; spread: whichever
-	Labels      map[string]string `yaml:"labels"`                                 // labels.* of every event
-	AppFrom     []string          `yaml:"app_from"`                               // service.name of a container is the first of these it has: marathon, chronos, name, image, label:NAME, env:NAME
-	Produce     Produce           `yaml:"produce"`                                // how records are gathered and sent
-	MaxLine     Bytes             `yaml:"max_line" min:"1KiB"`                    // a longer line is sent in pieces of this size, flagged split
-	ReadBudget  Bytes             `yaml:"read_budget" min:"4KiB"`                 // read from one file before others have their turn
-	Poll        Duration          `yaml:"poll_interval" min:"10ms"`               // look at every open file this often, whatever inotify said
-	Scan        Duration          `yaml:"scan_interval" min:"100ms"`              // expand the globs this often
-	StoreEvery  Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
-	HoldDeleted Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
-	Docker      Docker            `yaml:"docker"`                                 // containers of the local daemon
-	Files       []Files           `yaml:"files"`                                  // plain files, each entry a source
+	Kafka        string            `yaml:"kafka"`                                  // name of the cluster
+	Topic        string            `yaml:"topic"`                                  // records of all sources of the host
+	PartitionBy  string            `yaml:"partition_by" enum:"host source spread"` // host: one partition a host, so batches are full; source: one a file; spread: whichever
+	Labels       map[string]string `yaml:"labels"`                                 // labels.* of every event
+	AppFrom      []string          `yaml:"app_from"`                               // service.name of a container is the first of these it has: marathon, chronos, name, image, label:NAME, env:NAME
+	Produce      Produce           `yaml:"produce"`                                // how records are gathered and sent
+	MaxLine      Bytes             `yaml:"max_line" min:"1KiB"`                    // a longer line is sent in pieces of this size, flagged split
+	ReadBudget   Bytes             `yaml:"read_budget" min:"4KiB"`                 // read from one file before others have their turn
+	Poll         Duration          `yaml:"poll_interval" min:"10ms"`               // look at every open file this often, whatever inotify said
+	Scan         Duration          `yaml:"scan_interval" min:"100ms"`              // expand the globs this often
+	StoreEvery   Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
+	PartialAfter Duration          `yaml:"partial_after"`                          // a last line without newline is sent as partial after this long without growth; 0: when its writer is gone
+	HoldDeleted  Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
+	Docker       Docker            `yaml:"docker"`                                 // containers of the local daemon
+	Files        []Files           `yaml:"files"`                                  // plain files, each entry a source
 }
 
 // Docker is the source of the containers of the local Docker daemon.
@@ -275,17 +276,18 @@ func Default() *Config {
 		Statsd:          Statsd{Prefix: "sluice", Interval: Duration(10 * time.Second), Tags: "none", MTU: 1432},
 		Kafka:           map[string]Kafka{},
 		Shipper: Shipper{
-			Topic:       "logs",
-			PartitionBy: "host",
-			Labels:      map[string]string{},
-			AppFrom:     []string{"marathon", "chronos", "label:com.docker.compose.service", "label:com.docker.swarm.service.name", "name", "image"},
-			Produce:     produce,
-			MaxLine:     2 * MiB,
-			ReadBudget:  1 * MiB,
-			Poll:        Duration(time.Second),
-			Scan:        Duration(5 * time.Second),
-			StoreEvery:  Duration(time.Second),
-			HoldDeleted: Duration(5 * time.Minute),
+			Topic:        "logs",
+			PartitionBy:  "host",
+			Labels:       map[string]string{},
+			AppFrom:      []string{"marathon", "chronos", "label:com.docker.compose.service", "label:com.docker.swarm.service.name", "name", "image"},
+			Produce:      produce,
+			MaxLine:      2 * MiB,
+			ReadBudget:   1 * MiB,
+			Poll:         Duration(time.Second),
+			Scan:         Duration(5 * time.Second),
+			StoreEvery:   Duration(time.Second),
+			HoldDeleted:  Duration(5 * time.Minute),
+			PartialAfter: Duration(time.Minute),
 			Docker: Docker{
 				Endpoint:      "unix:///var/run/docker.sock",
 				ListInterval:  Duration(30 * time.Second),

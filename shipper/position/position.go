@@ -26,6 +26,8 @@ type Record struct {
 	Marker uint64 `json:"marker"`          // hash of the MarkerLen bytes before Offset
 	Stored int64  `json:"stored"`          // seconds, of this record
 
+	Ends []int64 `json:"ends,omitempty"` // from Offset on, where a line was ended that has no newline: to be cut alike if it is read again
+
 	Of   *Generation `json:"of,omitempty"`   // of the file that this one is a copy of
 	Past *Proof      `json:"past,omitempty"` // of the generation before the last truncation
 }
@@ -55,11 +57,12 @@ type Proof struct {
 	At     int64      `json:"at"`
 	Marker uint64     `json:"marker"` // hash of the MarkerLen bytes before At
 	From   int64      `json:"from"`   // all below is acknowledged
+	Ends   []int64    `json:"ends,omitempty"`
 }
 
 // Cut is where the file is after a truncation.
 func (p Record) Cut(past Proof) Record {
-	p.Cuts, p.Offset, p.Marker, p.Of, p.Past = p.Cuts+1, 0, 0, nil, &past
+	p.Cuts, p.Offset, p.Marker, p.Ends, p.Of, p.Past = p.Cuts+1, 0, 0, nil, nil, &past
 	return p
 }
 

@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sluicelog/sluice/shipper/disk"
@@ -100,17 +101,17 @@ func (t *finder) judge(f *file) *file {
 			return f
 		}
 		if f.copy.same > 0 && f.src == o.src && f.has(p) {
-			return t.adopt(f, st, p.Of, p.From)
+			return t.adopt(f, st, p, p.From)
 		}
 		f.copy.same = 0
 	} else if f.has(p) {
-		return t.adopt(f, st, p.Of, p.From)
+		return t.adopt(f, st, p, p.From)
 	}
 	if past := o.at.Past; past != nil && f.has(*past) && !f.src.copies(past.Of) { // a second one may have the same text by chance
-		return t.adopt(f, st, past.Of, past.From)
+		return t.adopt(f, st, *past, past.From)
 	}
 	if f.copy.same > 0 {
-		return t.adopt(f, st, p.Of, min(f.copy.same, p.From))
+		return t.adopt(f, st, p, min(f.copy.same, p.From))
 	}
 	f.copy.of = nil
 	return f
@@ -118,9 +119,9 @@ func (t *finder) judge(f *file) *file {
 
 // adopt has f read from a position on as the generation that it is a copy of, once that
 // is on disk.
-func (t *finder) adopt(f *file, st disk.Stat, of position.Generation, from int64) *file {
+func (t *finder) adopt(f *file, st disk.Stat, of position.Proof, from int64) *file {
 	at := f.at
-	at.Of, at.Offset = &of, from
+	at.Of, at.Offset, at.Ends = &of.Of, from, slices.Clone(of.Ends)
 	g := newFile(f.src, f.fd, st, f.path, at, -1)
 	if g.load() != nil { // it changes: to be looked at again
 		return f

@@ -107,6 +107,7 @@ type file struct {
 // turn is of a file that is to be read.
 type turn struct {
 	queued bool
+	ending bool  // where its last line ends is being stored; it is not read before
 	read   int64 // bytes, in this turn
 	from   int64 // up to where all lines were finished when it began
 }
@@ -176,7 +177,7 @@ func (f *file) window() *send.Window { return f.text.Window }
 // load fills what is remembered of the bytes before the position from the file itself.
 func (f *file) load() (err error) {
 	f.last.n, err = position.Preceding(f.fd, &f.last.bytes, f.text.Read)
-	f.text.Resume(f.text.Read, f.last.n > 0 && f.last.bytes[f.last.n-1] != '\n')
+	f.text.Resume(f.text.Read, f.last.n > 0 && f.last.bytes[f.last.n-1] != '\n' && !f.endsAt(f.text.Read))
 	return err
 }
 
@@ -185,6 +186,22 @@ func (f *file) untouched() bool {
 	var b [position.MarkerLen]byte
 	k, err := disk.Pread(f.fd, b[:f.last.n], f.text.Read-int64(f.last.n))
 	return err == nil && string(b[:k]) == string(f.last.text())
+}
+
+// unfinished reports whether a line has begun before text.Read that has not ended.
+func (f *file) unfinished() bool { return f.text.Carried() > 0 || f.src.lines.Unfinished(&f.text) }
+
+// endsAt reports whether a line ends at an offset though it has no newline.
+func (f *file) endsAt(offset int64) bool { return slices.Contains(f.at.Ends, offset) }
+
+// untilEnd is how much of n bytes may be read before a line ends that has no newline.
+func (f *file) untilEnd(n int) int {
+	for _, end := range f.at.Ends {
+		if more := end - f.text.Read; more > 0 {
+			n = int(min(int64(n), more))
+		}
+	}
+	return n
 }
 
 // safe is up to where all of the file is in events.
@@ -230,6 +247,7 @@ func (f *file) record(now time.Time) (position.Change, int64, bool) {
 		}
 		at.Marker = t.marker()
 	}
+	at.Ends = slices.DeleteFunc(slices.Clone(at.Ends), func(end int64) bool { return end < committed })
 	f.at = at
 	v, err := json.Marshal(at)
 	return position.Change{Bucket: position.Files, Key: f.key, Value: v}, committed, err == nil
@@ -238,7 +256,7 @@ func (f *file) record(now time.Time) (position.Change, int64, bool) {
 // proof is of what was last recorded of f, which a copy has even if f was read on after
 // it was made; if nothing was, of what was read.
 func (f *file) proof() position.Proof {
-	p := position.Proof{Of: f.at.Generation(), At: f.at.Offset, Marker: f.at.Marker, From: f.at.Offset}
+	p := position.Proof{Of: f.at.Generation(), At: f.at.Offset, Marker: f.at.Marker, From: f.at.Offset, Ends: f.at.Ends}
 	if p.At == 0 {
 		p.At, p.Marker = f.text.Read, f.last.marker()
 	}

@@ -31,12 +31,52 @@ func (t *reader) lookAt(s *origin, out *send.Batch) {
 			}
 			if f.extent.size != f.extent.end || !f.extent.eof {
 				t.finder.queue.add(f)
+			} else if t.endless(f) {
+				if f.text.Read < f.extent.end { // the unfinished line was given back
+					t.finder.queue.add(f)
+				} else {
+					t.endLine(f)
+				}
 			} else if f.text.Keeps() && t.now.Sub(f.times.grew) > 5*time.Second && f == s.live {
 				f.rewind(t.maker, f.text.Start())
 			}
 		}
+		if f.fd < 0 && f.text.Read < f.extent.end && t.endless(f) {
+			t.finder.reopen(f)
+			t.finder.queue.add(f)
+		}
 		t.settle(f, out)
 	}
+}
+
+// endless reports whether the last line of a file has had no newline for so long that it is
+// taken for one.
+func (t *reader) endless(f *file) bool {
+	after := t.cfg.PartialAfter.D()
+	return after > 0 && t.now.Sub(f.times.grew) >= after && (f.unfinished() || f.text.Read < f.extent.end)
+}
+
+// endLine has what is unfinished at the end of a file sent as partial, and reports whether
+// it is. Where the line ends is stored before, so that it is cut alike if it is read again
+// after the file has grown.
+func (t *reader) endLine(f *file) bool {
+	switch at := f.text.Read; {
+	case !f.unfinished():
+		return true
+	case f.turn.ending && !f.untouched(): // it was truncated meanwhile
+		f.turn.ending = false
+		f.at.Ends = slices.DeleteFunc(f.at.Ends, func(end int64) bool { return end == at })
+		t.finder.queue.add(f)
+	case f.turn.ending:
+		t.finder.saver.save(t.now)
+	case f.endsAt(at):
+		t.finder.queue.add(f)
+	default:
+		f.at.Ends = append(slices.Clone(f.at.Ends), at)
+		f.turn.ending, f.stored = true, -1
+		t.finder.saver.save(t.now)
+	}
+	return false
 }
 
 // settle closes f when nothing more will come of it, or when it was kept for long enough
@@ -122,8 +162,8 @@ func (t *reader) finish(f *file, out *send.Batch) {
 	if t.written(f) {
 		return
 	}
-	if !s.after(f) || s.spec.Joiner != source.Pieces {
-		t.flush(out, f) // no end will come of what is unfinished
+	if (!s.after(f) || s.spec.Joiner != source.Pieces) && !t.endLine(f) {
+		return // no end will come of what is unfinished
 	}
 	t.flushCarry(out, f) // a line may go on in the next file, but never a raw line
 	stored, underWay := f.window().Position()

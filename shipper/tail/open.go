@@ -63,7 +63,7 @@ func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
 	if err := f.load(); errors.Is(err, io.ErrUnexpectedEOF) || err == nil && f.last.marker() != at.Marker {
 		t.m.truncated.Inc()
 		t.log.Warn("file is not what it was, reading it from the start", "path", path, "offset", at.Offset, "size", st.Size)
-		past := position.Proof{Of: at.Generation(), At: at.Offset, Marker: at.Marker, From: at.Offset}
+		past := position.Proof{Of: at.Generation(), At: at.Offset, Marker: at.Marker, From: at.Offset, Ends: at.Ends}
 		return newFile(s, fd, st, path, at.Cut(past), -1)
 	}
 	f.durable = true

@@ -26,9 +26,15 @@ func (t *reader) step(out *send.Batch, f *file) (more bool) {
 	if f.fd < 0 || f.finished {
 		return false
 	}
+	if f.turn.ending {
+		return false
+	}
+	if f.endsAt(f.text.Read) && f.unfinished() {
+		t.flush(out, f)
+	}
 	younger := f.src.after(f)
 	prior := f.last.n
-	n, err := disk.Pread(f.fd, t.buf, f.text.Read-int64(prior))
+	n, err := disk.Pread(f.fd, t.buf[:prior+f.untilEnd(len(t.buf)-prior)], f.text.Read-int64(prior))
 	if err != nil {
 		t.m.readErrs.Inc()
 		f.trouble(t.log, err)
@@ -43,7 +49,10 @@ func (t *reader) step(out *send.Batch, f *file) (more bool) {
 		return t.atEnd(f, younger)
 	}
 	used := t.feed(out, f, t.buf[prior:n])
-	f.extent.eof, f.extent.recheck, f.times.grew = false, false, t.now
+	f.extent.eof, f.extent.recheck = false, false
+	if f.text.Read > f.extent.end { // else it was read before
+		f.times.grew = t.now
+	}
 	f.turn.read += int64(used)
 	f.src.read.bytes += int64(used)
 	return true

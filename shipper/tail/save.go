@@ -25,8 +25,9 @@ type saver struct {
 
 // saving is a file's position on its way to the store.
 type saving struct {
-	file  *file
-	value int64
+	file   *file
+	value  int64
+	ending bool // where its last line ends is in it
 }
 
 // note has a change stored with the next set.
@@ -43,7 +44,7 @@ func (s *saver) changes(now time.Time) (changes []position.Change, files []savin
 		}
 		if c, value, ok := f.record(now); ok {
 			changes = append(changes, c)
-			files = append(files, saving{f, value})
+			files = append(files, saving{f, value, f.turn.ending})
 		}
 	}
 	return changes, files
@@ -64,8 +65,8 @@ func (s *saver) save(now time.Time) {
 	s.storer.Jobs <- changes
 }
 
-// saved is called with the result of what was under way, and gives the files whose lines
-// may be sent now.
+// saved is called with the result of what was under way, and gives the files whose lines,
+// or last line, may be sent now.
 func (s *saver) saved(err error, now time.Time) (durable []*file) {
 	done := s.storing
 	s.storing = nil
@@ -80,7 +81,13 @@ func (s *saver) saved(err error, now time.Time) (durable []*file) {
 		s.log.Info("positions are stored again", "after", down)
 	}
 	for _, d := range done {
-		d.file.stored = d.value
+		if d.file.stored = d.value; d.file.turn.ending && !d.ending {
+			d.file.stored = -1 // not yet with its end
+		}
+		if d.ending {
+			d.file.turn.ending = false
+			durable = append(durable, d.file)
+		}
 		if !d.file.durable {
 			d.file.durable = true
 			durable = append(durable, d.file)
