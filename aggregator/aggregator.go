@@ -61,6 +61,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 		src := newSource(r, a.Sources[i])
 		g, err := kafka.NewGroup(cluster(src.cfg.Kafka), kafka.GroupOptions{
 			Consume: a.Consume, Group: src.cfg.Group, Topics: src.cfg.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D()),
+			MemberFile: kafka.MemberFile(cfg.DataDir, "aggregator", src.cfg.Kafka+"-"+src.cfg.Group),
 			Poisoned: func(ctx context.Context, p kafka.Poison) error {
 				return r.dead.Keep(ctx, deadletter.Batch(&p, src.cfg.Kafka, "aggregator", ""))
 			},

@@ -90,6 +90,7 @@ type site struct {
 // and 3 partitions.
 func newSite(t testing.TB, dcs int, central ...kfake.Opt) *site {
 	s := &site{t: t, clusters: map[string]*kfake.Cluster{}, gates: map[string]*gate{}, cfg: config.Default()}
+	s.cfg.DataDir = ""
 	s.start("central", append([]kfake.Opt{kfake.SeedTopics(3, "logs")}, central...)...)
 	for i := range dcs {
 		name := fmt.Sprint("dc", i+1)
@@ -692,6 +693,7 @@ func get(t *testing.T, url string) string {
 func BenchmarkRelay(b *testing.B) {
 	const size = 300
 	s := &site{t: b, clusters: map[string]*kfake.Cluster{}, gates: map[string]*gate{}, cfg: config.Default()}
+	s.cfg.DataDir = ""
 	s.start("dc1", kfake.SeedTopics(4, "logs"), kfake.SyntheticFetch(kfake.SyntheticBatch{RecordBytes: size}))
 	s.start("central", kfake.SeedTopics(4, "logs"), kfake.BlackholeProduce())
 	s.cfg.Aggregator.Sources = []config.Source{{Kafka: "dc1", Topics: []string{"logs"}, Group: "g"}}

@@ -29,7 +29,7 @@ type Config struct {
 	Include         Paths            `yaml:"include"`                      // files of the same tree, globs, that add to this one; relative to it
 	Host            string           `yaml:"host"`                         // host.name of events and of metrics
 	DC              string           `yaml:"dc"`                           // data centre: labels.dc of events and the dc header of records
-	DataDir         string           `yaml:"data_dir"`                     // positions, and a lock of each role; must survive a restart
+	DataDir         string           `yaml:"data_dir"`                     // positions, a lock of each role, names of consumers; must survive a restart
 	ShutdownTimeout Duration         `yaml:"shutdown_timeout" min:"100ms"` // from SIGTERM to exit, below the kill grace of the supervisor
 	Log             Log              `yaml:"log"`                          // what sluice itself logs to stderr
 	Admin           Admin            `yaml:"admin"`                        // HTTP: /healthz, /readyz, /metrics, /status
@@ -199,7 +199,7 @@ type Target struct {
 type Consume struct {
 	Buffer         Bytes    `yaml:"buffer" min:"1MiB"`                  // fetched, unfinished bytes over all partitions of one group
 	SessionTimeout Duration `yaml:"session_timeout" min:"6s" max:"30m"` // a member silent for this long is expelled
-	InstanceID     string   `yaml:"instance_id"`                        // group.instance.id: a restart within the session timeout moves no partition
+	InstanceID     string   `yaml:"instance_id"`                        // group.instance.id, instead of one that is kept in data_dir: back after a crash within the session timeout, a member has its partitions at once
 	RecordLimit    Bytes    `yaml:"record_limit" min:"1MiB"`            // unpacked bytes of a single record, and of a zstd window: a batch that needs more cannot be read
 	Poison         string   `yaml:"poison" enum:"stop dead_letter"`     // a batch that cannot be read: stop its partition with an alarm, or keep its bytes as a dead letter and go on
 }

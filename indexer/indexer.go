@@ -79,7 +79,8 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 		return nil, err
 	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
-	f.groupOptions = kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D())}
+	f.groupOptions = kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D()),
+		MemberFile: kafka.MemberFile(cfg.DataDir, "indexer", o.Name)}
 	f.groupOptions.Poisoned = func(ctx context.Context, p kafka.Poison) error {
 		return f.dead.writer.Keep(ctx, deadletter.Batch(&p, ix.Kafka, "indexer", o.Name))
 	}
@@ -96,7 +97,7 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	}
 	out := elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead}
 	if ix.HeldTopic != "" {
-		if err := f.hold(sending, cluster, produce, ix, o); err != nil {
+		if err := f.hold(sending, cluster, produce, cfg, o); err != nil {
 			stop()
 			return nil, errors.Join(fmt.Errorf("held events: %w", err), f.dead.close())
 		}
@@ -115,12 +116,14 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 }
 
 // hold makes the part of a flow that keeps what only its own index refuses.
-func (f *flow) hold(ctx context.Context, cluster *kafka.Cluster, produce kafka.ProducerOptions, ix *config.Indexer, o *config.Output) (err error) {
+func (f *flow) hold(ctx context.Context, cluster *kafka.Cluster, produce kafka.ProducerOptions, cfg *config.Config, o *config.Output) (err error) {
+	ix := &cfg.Indexer
 	h := &held{flow: f, kafka: cluster, topic: ix.HeldTopic, pause: max(o.Bulk.RetryMax.D(), o.Bulk.RetryInitial.D()), claims: map[*kafka.Claim]*heldClaim{}}
 	h.letters = letters{cluster: ix.Kafka, output: o.Name, held: true, figures: f.figures, count: f.figures.held}
 	options := f.groupOptions
 	options.Group, options.Topics = options.Group+"-held", []string{ix.HeldTopic}
 	options.Buffer = max(options.Buffer/4, config.MiB)
+	options.MemberFile = kafka.MemberFile(cfg.DataDir, "indexer", o.Name+"-held")
 	if h.group, err = kafka.NewGroup(cluster, options, h); err != nil {
 		return err
 	}

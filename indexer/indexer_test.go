@@ -68,6 +68,7 @@ func newWorld(t *testing.T, partitions int32) *world {
 	}
 	t.Cleanup(func() { w.kgo.Close(); k.Close(); es.Close() })
 	cfg := config.Default()
+	cfg.DataDir = ""
 	cfg.ShutdownTimeout = config.Duration(4 * time.Second)
 	cfg.Kafka["central"] = config.Kafka{Brokers: k.ListenAddrs()}
 	cfg.Indexer.Kafka = "central"

@@ -33,6 +33,7 @@ func TestRealElasticsearch(t *testing.T) {
 	o.Index = prefix + "{yyyy.MM.dd}"
 	o.Template.Replicas = 0
 	cfg := config.Default()
+	cfg.DataDir = ""
 	cfg.Indexer.Outputs = []config.Output{o}
 	var out bytes.Buffer
 	for range 2 {

@@ -29,6 +29,7 @@ type GroupOptions struct {
 	Group        string
 	Topics       []string      // names; one that starts with ^ is a regular expression
 	DrainTimeout time.Duration // for Handler.Revoked, at a rebalance and at the end
+	MemberFile   string        // keeps the member's name, see MemberFile; empty: without config.Consume.InstanceID it has none
 
 	// Poisoned keeps a batch that cannot be read where somebody may look at it, and returns
 	// when it is kept. It is called if config.Consume.Poison is dead_letter; the batch is then
@@ -77,6 +78,8 @@ type Group struct {
 	client sarama.Client        // guarded by mu
 	member sarama.ConsumerGroup // guarded by mu
 	topics []string             // that are consumed; guarded by mu
+
+	current sarama.ConsumerGroupSession // or the last one; nil: there was none; guarded by mu
 }
 
 // NewGroup prepares a member; Run joins. An error is a wrong configuration.
@@ -142,7 +145,6 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 	cc.Offsets.AutoCommit.Enable = true
 	cc.Offsets.AutoCommit.Interval = time.Second
 	cc.Group.ResetInvalidOffsets = true // to the start of the log; Claim.begin tells of it
-	cc.Group.InstanceId = g.opts.InstanceID
 	cc.Group.Heartbeat.Interval = 500 * time.Millisecond
 	cc.Group.Session.Timeout = 30 * time.Second
 	if s := g.opts.SessionTimeout.D(); s > 0 {
@@ -174,7 +176,11 @@ func (g *Group) Run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.run(ctx, conf, d)
+		m := &membership{g: g}
+		m.join()
+		for g.run(ctx, conf, d, m) {
+			m.fenced()
+		}
 	}()
 	select {
 	case <-done:
@@ -195,29 +201,40 @@ func (g *Group) Run(ctx context.Context) error {
 	return nil
 }
 
-func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
+// run consumes until ctx ends; or, if it returns true, another has the member's name.
+func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer, m *membership) (fenced bool) {
 	defer g.asking.Wait()
+	conf.Consumer.Group.InstanceId = m.name
 	client, err := sarama.NewClient(g.cluster.Config.Brokers, conf) // connects when it is asked something
 	if err != nil {
 		g.fail("make a client", err)
-		return
+		return false
 	}
 	defer client.Close()
 	fetching, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	g.fetch = newFetcher(fetching, g, conf)
-	defer d.Close() // all is said; who still asks need not wait for an answer
+	defer func() {
+		if !fenced {
+			d.Close() // all is said; who still asks need not wait for an answer
+		}
+	}()
 	member, err := sarama.NewConsumerGroupFromClient(g.opts.Group, &patient{Client: client, g: g, ctx: ctx, asked: map[place]*question{}})
 	if err != nil {
 		g.fail("make a consumer", err)
-		return
+		return false
 	}
 	g.mu.Lock()
-	g.client, g.member = client, member
+	g.client, g.member, g.current = client, member, nil
 	g.mu.Unlock()
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer end()
+	defer func() {
+		if !fenced {
+			m.leave(client)
+		}
+	}()
 	defer member.Close()
 	helpers.Go(func() { g.hear(member.Errors()) })
 	ticking, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -235,7 +252,9 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 		pause := g.waits.backoff.Longest / 5
 		switch {
 		case ctx.Err() != nil:
-			return
+			return false
+		case errors.Is(err, sarama.ErrFencedInstancedId):
+			return true
 		case err != nil:
 			failed++
 			pause = g.waits.backoff.Pause(failed)
@@ -251,6 +270,7 @@ func (g *Group) run(ctx context.Context, conf *sarama.Config, d *dialer) {
 		case <-time.After(pause):
 		}
 	}
+	return false
 }
 
 // soon is how long a session lasts at least that is not a failed try to have one.
@@ -538,8 +558,11 @@ type sessionHandler Group
 
 // Setup tells that we are a member; after sessions that ended soon only if this one
 // lasts.
-func (h *sessionHandler) Setup(sarama.ConsumerGroupSession) error {
+func (h *sessionHandler) Setup(s sarama.ConsumerGroupSession) error {
 	g := (*Group)(h)
+	g.mu.Lock()
+	g.current = s
+	g.mu.Unlock()
 	g.began = time.Now()
 	g.joined.Store(true)
 	if g.hurried > 0 {
