@@ -206,17 +206,26 @@ type Consume struct {
 
 // Indexer reads from the central cluster and writes to Elasticsearch.
 type Indexer struct {
-	Kafka           string            `yaml:"kafka"`                               // name of the cluster
-	Topics          []string          `yaml:"topics"`                              // names; one starting with ^ is a regular expression
-	Group           string            `yaml:"group"`                               // consumer group; the output's name is appended
-	Codecs          map[string]string `yaml:"codecs" enum:"ecs json plain syslog"` // by topic: ecs, json, plain, syslog; topics not named: ecs
-	EventOriginal   bool              `yaml:"event_original"`                      // keep the line as read in event.original
-	DeadLetterTopic string            `yaml:"dead_letter_topic"`                   // on the same cluster: records that no try can index, with the reason
-	HeldTopic       string            `yaml:"held_topic"`                          // on the same cluster: records that only their own index refuses, until it takes them; empty, or not there: their partition waits
-	Timezone        string            `yaml:"timezone"`                            // of times in lines that name none
-	Produce         Produce           `yaml:"produce"`                             // how dead letters are sent
-	Consume         Consume           `yaml:"consume"`                             // how records are fetched
-	Outputs         []Output          `yaml:"outputs"`                             // each is a consumer group of its own, so none holds up the others
+	Kafka           string            `yaml:"kafka"`                                        // name of the cluster
+	Topics          []string          `yaml:"topics"`                                       // names; one starting with ^ is a regular expression
+	Group           string            `yaml:"group"`                                        // consumer group; the output's name is appended
+	Codecs          map[string]string `yaml:"codecs" enum:"ecs filebeat json plain syslog"` // by topic: ecs, filebeat, json, plain, syslog; topics not named: ecs
+	EventOriginal   bool              `yaml:"event_original"`                               // keep the line as read in event.original
+	DeadLetterTopic string            `yaml:"dead_letter_topic"`                            // on the same cluster: records that no try can index, with the reason
+	HeldTopic       string            `yaml:"held_topic"`                                   // on the same cluster: records that only their own index refuses, until it takes them; empty, or not there: their partition waits
+	Timezone        string            `yaml:"timezone"`                                     // of times in lines that name none
+	Timezones       []Timezone        `yaml:"timezones"`                                    // the same, of some events: the first entry that fits
+	Produce         Produce           `yaml:"produce"`                                      // how dead letters are sent
+	Consume         Consume           `yaml:"consume"`                                      // how records are fetched
+	Outputs         []Output          `yaml:"outputs"`                                      // each is a consumer group of its own, so none holds up the others
+}
+
+// Timezone is the zone of times that name none, of events that fit: globs, or /RE2/.
+type Timezone struct {
+	App      []string `yaml:"app"`      // service.name
+	Dataset  []string `yaml:"dataset"`  // event.dataset
+	Host     []string `yaml:"host"`     // host.name
+	Timezone string   `yaml:"timezone"` // such as Asia/Shanghai
 }
 
 // Output is one Elasticsearch cluster; each is a consumer group of its own.
@@ -305,6 +314,7 @@ func Default() *Config {
 			Topics:          []string{"logs"},
 			Group:           "sluice-indexer",
 			Codecs:          map[string]string{},
+			Timezones:       []Timezone{},
 			DeadLetterTopic: "sluice-dead",
 			HeldTopic:       "sluice-held",
 			Timezone:        "UTC",

@@ -26,6 +26,7 @@ func exampleEntries(c *Config) {
 	online, standby := DefaultOutput(), DefaultOutput()
 	online.Name, online.Elasticsearch.Hosts = "online", []string{"http://es1:9200", "http://es2:9200"}
 	standby.Name, standby.Elasticsearch.Hosts = "standby", []string{"http://standby1:9200"}
+	c.Indexer.Timezones = []Timezone{{App: []string{"none-such/*"}, Timezone: "Asia/Shanghai"}}
 	c.Indexer.Kafka, c.Indexer.Outputs = "central", []Output{online, standby}
 }
 

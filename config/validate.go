@@ -504,6 +504,13 @@ func (k *checker) indexer() {
 		}
 	}
 	k.zone("indexer.timezone", x.Timezone)
+	for i, z := range x.Timezones {
+		key := entryPath("indexer.timezones", i)
+		k.zone(key+".timezone", z.Timezone)
+		if len(z.App)+len(z.Dataset)+len(z.Host) == 0 {
+			k.fail(key, "fits every event: name app, dataset or host, or set indexer.timezone")
+		}
+	}
 	for _, topic := range sortedKeys(x.Codecs) {
 		if !Subscribed(x.Topics, topic) {
 			k.fail(join("indexer.codecs", topic), "is none of indexer.topics")

@@ -114,16 +114,13 @@ func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 	p.encoder.At(time.Now())
 	topic, number := p.Topic(), p.Marker.Partition()
 	for i := range records {
-		r := kafka.RecordOf(&records[i], p.headers[:0])
-		ch.Buf = p.encoder.Append(ch.Buf, &r, topic, number)
-		ch.Items = append(ch.Items, bulk.Item{End: len(ch.Buf), Partition: p.Partition, Record: records[i]})
-		if n := len(r.Headers); n > cap(p.headers) && n <= headersKept {
-			p.headers = r.Headers
+		if records[i].Value == nil { // in a topic that is compacted: a key is deleted
+			f.figures.tombstones.Inc()
+			p.DoneAll(records[i].Offset, records[i].Offset+1)
+		} else {
+			p.encode(ch, &records[i], topic, number)
 		}
-		if len(r.Value) > bulk.ChunkBytes/2 {
-			p.encoder.Shed(bulk.ChunkBytes)
-		}
-		if len(ch.Buf) < bulk.ChunkBytes && i < len(records)-1 {
+		if len(ch.Items) == 0 || len(ch.Buf) < bulk.ChunkBytes && i < len(records)-1 {
 			continue
 		}
 		err := f.output.Add(ctx, p.Partition, ch)
@@ -135,6 +132,19 @@ func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 	f.figures.encoded(p.encoder.Tally())
 	if cap(ch.Buf) <= 4*bulk.ChunkBytes {
 		chunks.Put(ch)
+	}
+}
+
+// encode appends the lines of a record to a chunk.
+func (p *partition) encode(ch *bulk.Chunk, v *kafka.View, topic string, number int32) {
+	r := kafka.RecordOf(v, p.headers[:0])
+	ch.Buf = p.encoder.Append(ch.Buf, &r, topic, number)
+	ch.Items = append(ch.Items, bulk.Item{End: len(ch.Buf), Partition: p.Partition, Record: *v})
+	if n := len(r.Headers); n > cap(p.headers) && n <= headersKept {
+		p.headers = r.Headers
+	}
+	if len(r.Value) > bulk.ChunkBytes/2 {
+		p.encoder.Shed(bulk.ChunkBytes)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/sluicelog/sluice/internal/deadletter"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
+	"github.com/sluicelog/sluice/internal/rule"
 )
 
 // Run indexes until ctx ends, then finishes what was taken, commits and returns nil
@@ -140,11 +141,35 @@ func documents(ix *config.Indexer, o *config.Output) (d document.Options, err er
 	if d.Zone, err = time.LoadLocation(ix.Timezone); err != nil {
 		return d, fmt.Errorf("timezone: %w", err)
 	}
+	for i, z := range ix.Timezones {
+		zone, err := zone(z)
+		if err != nil {
+			return d, fmt.Errorf("timezones[%d]: %w", i, err)
+		}
+		d.Zones = append(d.Zones, zone)
+	}
 	if d.Pattern, err = document.NewPattern(o.Index); err != nil {
 		return d, err
 	}
 	d.Days, err = days(o)
 	return d, err
+}
+
+// zone is one of the zones that some events have.
+func zone(c config.Timezone) (z document.Zone, err error) {
+	if z.Location, err = time.LoadLocation(c.Timezone); err != nil {
+		return z, err
+	}
+	for _, f := range []struct {
+		key  string
+		list []string
+		to   *rule.Patterns
+	}{{"app", c.App, &z.App}, {"dataset", c.Dataset, &z.Dataset}, {"host", c.Host, &z.Host}} {
+		if *f.to, err = rule.ParsePatterns(f.list); err != nil {
+			return z, fmt.Errorf("%s: %w", f.key, err)
+		}
+	}
+	return z, nil
 }
 
 // days are those that an output's indices may be called by.

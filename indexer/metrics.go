@@ -22,6 +22,8 @@ var (
 	retriedEvents   = metrics.NewCounter("indexer_retried_events", "events", "Events sent once more", "output")
 	refusedEvents   = metrics.NewCounter("indexer_refused_events", "events", "Refusals of single events that are sent again, by the type of the error", "output", "reason")
 	malformedEvents = metrics.NewCounter("indexer_malformed_events", "events", "Events that were not what the topic's codec says, indexed as text with a tag", "output")
+	mistypedEvents  = metrics.NewCounter("indexer_mistyped_events", "events", "Events with members that their fields do not take: these are under app", "output")
+	tombstones      = metrics.NewCounter("indexer_tombstones", "records", "Records without a value, skipped: they mark a key as deleted", "output")
 	parsedEvents    = metrics.NewCounter("indexer_parsed_events", "events", "Events by the format of their message", "output", "format")
 	doubtedTimes    = metrics.NewCounter("indexer_doubted_times", "times", "Times in lines that are too far from the time of reading to be believed", "output")
 	otherDayEvents  = metrics.NewCounter("indexer_other_day_events", "events", "Events whose time is outside of max_age and max_ahead: their index is of the day of their record", "output")
@@ -49,6 +51,8 @@ type figures struct {
 
 	output             elastic.Figures
 	malformed, doubted metrics.Counter
+	mistyped           metrics.Counter
+	tombstones         metrics.Counter
 	otherDay, undated  metrics.Counter
 	parsed             [parse.Count]metrics.Counter // by format
 }
@@ -67,6 +71,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 			Refusing: reg.Gauge(refusingIndices, output),
 		},
 		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),
+		mistyped: reg.Counter(mistypedEvents, output), tombstones: reg.Counter(tombstones, output),
 		otherDay: reg.Counter(otherDayEvents, output), undated: reg.Counter(undatedEvents, output),
 	}
 	for id, name := range parse.Names() {
@@ -95,7 +100,7 @@ func (f *figures) encoded(t document.Tally) {
 	for _, met := range []struct {
 		counter metrics.Counter
 		n       int
-	}{{f.malformed, t.Malformed}, {f.doubted, t.Doubted}, {f.otherDay, t.OtherDay}, {f.undated, t.Undated}} {
+	}{{f.malformed, t.Malformed}, {f.mistyped, t.Mistyped}, {f.doubted, t.Doubted}, {f.otherDay, t.OtherDay}, {f.undated, t.Undated}} {
 		if met.n > 0 {
 			met.counter.Add(float64(met.n))
 		}

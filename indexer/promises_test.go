@@ -95,6 +95,33 @@ func TestOldLinesMakeFewIndices(t *testing.T) {
 	}
 }
 
+// Records without a value, which mark keys as deleted, are skipped, counted and committed;
+// the events around them are indexed. An empty value is an event.
+func TestTombstonesAreSkipped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.cfg.Indexer.Codecs = map[string]string{testTopic: "plain"}
+	var records []*kgo.Record
+	for i := range 30 {
+		r := &kgo.Record{Topic: testTopic, Key: []byte("k"), Value: fmt.Appendf(nil, "line %d", i), Timestamp: time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)}
+		if i%3 != 1 {
+			r.Value = nil
+		}
+		records = append(records, r)
+	}
+	records[0].Value = []byte{}
+	w.put(records...)
+	r := w.start()
+	w.allCommitted(map[int32]int64{0: 30})
+	r.stop()
+	if n := w.es.Len(); n != 11 {
+		t.Errorf("%d documents, want 11", n)
+	}
+	if n := r.figure("indexer_tombstones_total"); n != 19 {
+		t.Errorf("%v tombstones, want 19", n)
+	}
+}
+
 // slack is for a machine that is busy with other tests.
 const slack = 10 * time.Second
 

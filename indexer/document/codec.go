@@ -63,7 +63,13 @@ func (e *Encoder) readECS(r *kafka.Record, ev *event) {
 		}
 	}
 	ev.members = kept
-	if t, ok := parse.Stamp(stamp, r.Time, e.zone); ok && (ev.id != nil || r.Time.IsZero() || parse.Believable(t, r.Time)) {
+	if e.codec == "filebeat" && ev.id == nil {
+		ev.id = e.fileID(kept, ev.message)
+	}
+	e.mend(ev)
+	kept = ev.members
+	ev.zone = e.zoneOf(r, ev)
+	if t, ok := parse.Stamp(stamp, r.Time, ev.zone); ok && (ev.id != nil || r.Time.IsZero() || parse.Believable(t, r.Time)) {
 		ev.at = t
 	} else if stamp != nil {
 		e.tally.Doubted++
@@ -126,7 +132,7 @@ func (e *Encoder) malformed(r *kafka.Record, ev *event, why, tag string) {
 // readJSON reads the value as an application's line of JSON.
 func (e *Encoder) readJSON(r *kafka.Record, ev *event) {
 	value := e.readable(r.Value)
-	found, ok := e.parser.Object(value, r.Time, parse.Options{})
+	found, ok := e.parser.Object(value, r.Time, parse.Options{Zone: e.zoneOf(r, ev)})
 	if !ok {
 		e.malformed(r, ev, "the value is no JSON object", tagNoJSON)
 		return

@@ -24,17 +24,21 @@ type Encoder struct {
 	codec    string
 	original bool // keep the line in event.original
 	zone     *time.Location
+	zones    []Zone
 	names    names
 	days     Days
 	parser   *parse.Parser
 
-	object jsontext.Object // members of the event
-	inner  jsontext.Object // members of an object in it
-	clean  []byte          // the value, where it had to be changed to be read
-	extra  []byte          // members of documents that are made from no ECS event
-	line   []byte          // a line escaped
-	made   time.Time       // when documents are made
-	now    []byte          // the same, event.ingested
+	object jsontext.Object   // members of the event
+	inner  jsontext.Object   // members of an object in it
+	clean  []byte            // the value, where it had to be changed to be read
+	extra  []byte            // members of documents that are made from no ECS event
+	line   []byte            // a line escaped
+	id     []byte            // that was made of an event
+	odd    []byte            // members that their fields do not take
+	levels []jsontext.Object // objects in objects of the event
+	made   time.Time         // when documents are made
+	now    []byte            // the same, event.ingested
 	tally  Tally
 }
 
@@ -43,7 +47,8 @@ type Options struct {
 	Pattern  *Pattern       // of the names of indices
 	Days     Days           // that these names may have
 	Zone     *time.Location // of times that name none
-	Codec    string         // of the topic: ecs, json, plain or syslog; empty: ecs
+	Zones    []Zone         // the same, of some events: the first that fits
+	Codec    string         // of the topic: ecs, filebeat, json, plain or syslog; empty: ecs
 	Original bool           // keep the line as read in event.original
 }
 
@@ -51,6 +56,7 @@ type Options struct {
 type Tally struct {
 	Formats   [parse.Count]int // messages, by the format that read them
 	Malformed int              // events that were not what their codec says
+	Mistyped  int              // events with members that their fields do not take
 	Doubted   int              // times that were not believed
 	OtherDay  int              // events whose index is of the day of their record, not of their own time
 	Undated   int              // events whose index has no day
@@ -58,7 +64,7 @@ type Tally struct {
 
 // NewEncoder makes the encoder of a partition.
 func NewEncoder(o Options) *Encoder {
-	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, names: names{pattern: o.Pattern, zone: o.Days.Zone}, days: o.Days, parser: parse.New(o.Zone)}
+	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, zones: o.Zones, names: names{pattern: o.Pattern, zone: o.Days.Zone}, days: o.Days, parser: parse.New(o.Zone)}
 }
 
 // At sets the time that documents are made at, event.ingested.
@@ -88,6 +94,7 @@ type event struct {
 	tag      string            // why it is not as it should be; empty: it is
 	keep     bool              // the original whether asked for or not: the document does not hold all of it
 	found    *parse.Found      // set by codecs that parse
+	zone     *time.Location    // of its times that name none; nil: to be found
 }
 
 // Append appends the lines of a record from a topic.
@@ -118,13 +125,16 @@ const lastTime = 253_402_300_799_999
 // Shed lets go of what a record was made of, and of buffers above a size: there is an
 // encoder for each partition.
 func (e *Encoder) Shed(size int) {
-	for _, b := range []*[]byte{&e.clean, &e.extra, &e.line} {
+	for _, b := range []*[]byte{&e.clean, &e.extra, &e.line, &e.odd} {
 		if cap(*b) > size {
 			*b = nil
 		}
 	}
 	e.object.Shed()
 	e.inner.Shed()
+	for i := range e.levels {
+		e.levels[i].Shed()
+	}
 	e.parser.Shed(size)
 }
 
@@ -139,8 +149,13 @@ func (e *Encoder) write(dst []byte, r *kafka.Record, recorded time.Time, ev *eve
 	if ev.found == nil {
 		if ev.absent {
 			ev.found = e.parser.Nothing()
-		} else if ev.found = e.parser.Parse(ev.message, ev.at, parse.Options{Text: has.app, Present: has.roles}); ev.found.Members {
-			ev.original = ev.message
+		} else {
+			if ev.zone == nil {
+				ev.zone = e.zoneOf(r, ev)
+			}
+			if ev.found = e.parser.Parse(ev.message, ev.at, parse.Options{Text: has.app, Present: has.roles, Zone: ev.zone}); ev.found.Members {
+				ev.original = ev.message
+			}
 		}
 	}
 	f := ev.found
@@ -385,23 +400,25 @@ func (e *Encoder) index(day time.Time, r *kafka.Record, ev *event) string {
 	if !e.names.pattern.fields {
 		return e.names.of(day, nil, nil, nil)
 	}
-	field := func(headerName, object, name string) []byte {
-		if v := header(r, headerName); len(v) > 0 {
-			return v
-		}
-		for _, m := range ev.members {
-			switch {
-			case string(m.Key) == object && m.Value[0] == '{' && e.inner.Read(m.Value):
-				for _, n := range e.inner.Members {
-					if string(n.Key) == name && n.Value[0] == '"' {
-						return n.Value[1 : len(n.Value)-1]
-					}
-				}
-			case len(m.Key) == len(object)+1+len(name) && string(m.Key) == object+"."+name && m.Value[0] == '"':
-				return m.Value[1 : len(m.Value)-1]
-			}
-		}
-		return nil
+	return e.names.of(day, e.field(r, ev, schemas.HeaderDC, "labels", "dc"), e.field(r, ev, schemas.HeaderDataset, "event", "dataset"), e.field(r, ev, schemas.HeaderApp, "service", "name"))
+}
+
+// field is what a header of the record says or, where it has none, a field of the event.
+func (e *Encoder) field(r *kafka.Record, ev *event, headerName, object, name string) []byte {
+	if v := header(r, headerName); len(v) > 0 {
+		return v
 	}
-	return e.names.of(day, field(schemas.HeaderDC, "labels", "dc"), field(schemas.HeaderDataset, "event", "dataset"), field(schemas.HeaderApp, "service", "name"))
+	for _, m := range ev.members {
+		switch {
+		case string(m.Key) == object && m.Value[0] == '{' && e.inner.Read(m.Value):
+			for _, n := range e.inner.Members {
+				if string(n.Key) == name && n.Value[0] == '"' {
+					return n.Value[1 : len(n.Value)-1]
+				}
+			}
+		case len(m.Key) == len(object)+1+len(name) && string(m.Key) == object+"."+name && m.Value[0] == '"':
+			return m.Value[1 : len(m.Value)-1]
+		}
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ func (e *Encoder) readSyslog(r *kafka.Record, ev *event) {
 		return
 	}
 	found := e.parser.Nothing()
-	if t, ok := h.Time.At(r.Time, e.zone); h.Timed && ok {
+	if t, ok := h.Time.At(r.Time, e.zoneOfHost(r, h.Host)); h.Timed && ok {
 		found.Time = t
 	} else if h.Timed {
 		e.tally.Doubted++

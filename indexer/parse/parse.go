@@ -35,12 +35,13 @@ type Found struct {
 // bounded number of times: no input makes it slow. A parser serves one goroutine, and
 // allocates only for lines that are longer than those before.
 type Parser struct {
-	zone *time.Location // of times that name none
+	usual *time.Location // of times that name none
 
 	// The message being read.
 	message    []byte
 	start      int // of its first byte that is neither blank nor colour
 	read       time.Time
+	zone       *time.Location // of times that name none
 	structured bool
 	keyed      bool // it begins with key=
 	present    Roles
@@ -60,13 +61,14 @@ type Parser struct {
 
 // New makes a parser. Times without a zone are in this one.
 func New(zone *time.Location) *Parser {
-	return &Parser{zone: zone, object: jsontext.Object{Storable: true}}
+	return &Parser{usual: zone, object: jsontext.Object{Storable: true}}
 }
 
 // Options are what is known of a message before it is read.
 type Options struct {
-	Text    bool  // JSON and logfmt stay text
-	Present Roles // fields that the event has already: members of these names stay in App
+	Text    bool           // JSON and logfmt stay text
+	Present Roles          // fields that the event has already: members of these names stay in App
+	Zone    *time.Location // of times that name none; nil: that of the parser
 }
 
 // Parse reads a message, the inside of a JSON string, that was read at a time. What it
@@ -97,6 +99,9 @@ func (p *Parser) Nothing() *Found {
 
 func (p *Parser) begin(message []byte, read time.Time, o Options) {
 	p.message, p.read, p.structured, p.present = message, read, !o.Text, o.Present
+	if p.zone = o.Zone; p.zone == nil {
+		p.zone = p.usual
+	}
 	p.found = Found{Message: message}
 	p.fields, p.values = p.fields[:0], p.values[:0]
 	if p.start = skipBlank(message, 0); at(message, p.start) == 0xef && bytes.HasPrefix(message[p.start:], []byte("\uFEFF")) {

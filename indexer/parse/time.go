@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/sluicelog/sluice/internal/rfc3339"
@@ -235,4 +236,10 @@ func ISO(b []byte) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return c.in(time.Time{}, time.UTC), true
+}
+
+// IsISO reports whether b is a time of ISO 8601 with a T, with any zone or none.
+func IsISO(b []byte) bool {
+	var c Civil
+	return len(b) >= 19 && b[10] == 'T' && matchISO(b, &c) == len(b) && (c.zone == zoneOffset || c.zone == zoneNone) && bytes.IndexByte(b, ' ') < 0
 }
