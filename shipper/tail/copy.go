@@ -70,13 +70,9 @@ func (t *finder) compare(f *file) *file {
 // cut, only a rotated name makes it a copy, and only if it has the position. It returns what
 // f is replaced by; f.copy.of is nil once f is known to be none.
 func (t *finder) judge(f *file) *file {
-	st, err := disk.StatOpen(f.fd)
-	if err != nil {
-		f.trouble(t.log, err)
+	st, ok := t.measure(f)
+	if !ok {
 		return f
-	}
-	if st.Size != f.extent.size {
-		f.extent.size, f.times.grew = st.Size, t.now
 	}
 	o := f.copy.of
 	early := st.Links > 0 && t.now.Sub(f.times.grew) < settles
@@ -91,9 +87,14 @@ func (t *finder) judge(f *file) *file {
 		}
 	}
 	p := o.proof()
-	if !o.finished && o.untouched() {
+	uncut, begins := !o.finished && o.untouched(), false
+	if uncut {
+		begins = f.beginsAs(o)
+		uncut = begins || o.untouched() // it may be cut while it is compared
+	}
+	if uncut {
 		f.copy.same = 0
-		if f.beginsAs(o) {
+		if begins {
 			f.copy.same = f.extent.size
 		}
 		if early && (f.copy.same == f.extent.size || f.has(p)) {
@@ -104,8 +105,13 @@ func (t *finder) judge(f *file) *file {
 			return t.adopt(f, st, p, p.From)
 		}
 		f.copy.same = 0
-	} else if f.has(p) {
-		return t.adopt(f, st, p, p.From)
+	} else { // all was copied before the cut: what is there by now counts
+		if st, ok = t.measure(f); !ok {
+			return f
+		}
+		if f.has(p) {
+			return t.adopt(f, st, p, p.From)
+		}
 	}
 	if past := o.at.Past; past != nil && f.has(*past) && !f.src.copies(past.Of) { // a second one may have the same text by chance
 		return t.adopt(f, st, *past, past.From)
@@ -115,6 +121,19 @@ func (t *finder) judge(f *file) *file {
 	}
 	f.copy.of = nil
 	return f
+}
+
+// measure sees how long f is.
+func (t *finder) measure(f *file) (disk.Stat, bool) {
+	st, err := disk.StatOpen(f.fd)
+	if err != nil {
+		f.trouble(t.log, err)
+		return st, false
+	}
+	if st.Size != f.extent.size {
+		f.extent.size, f.times.grew = st.Size, t.now
+	}
+	return st, true
 }
 
 // adopt has f read from a position on as the generation that it is a copy of, once that
