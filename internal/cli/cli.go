@@ -32,6 +32,7 @@ func commands() []*cobra.Command {
 		upCommand(),
 		setupCommand(),
 		deadCommand(),
+		parseCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),
