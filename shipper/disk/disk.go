@@ -149,3 +149,9 @@ func Pread(fd int, b []byte, off int64) (int, error) {
 	}
 	return n, nil
 }
+
+// Overlay reports whether a file is on an overlay file system.
+func Overlay(fd int) bool {
+	var s unix.Statfs_t
+	return unix.Fstatfs(fd, &s) == nil && s.Type == unix.OVERLAYFS_SUPER_MAGIC
+}

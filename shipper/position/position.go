@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/zeebo/xxh3"
 
@@ -22,6 +23,7 @@ type Record struct {
 	Birth  int64  `json:"birth,omitempty"` // nanoseconds; 0: the file system does not tell
 	Seen   int64  `json:"seen"`            // nanoseconds, when we first saw it
 	Cuts   int    `json:"cuts,omitempty"`  // truncations seen
+	Clone  int    `json:"clone,omitempty"` // not 0: another file has its inode and birth, on a copy of the file system
 	Offset int64  `json:"offset"`          // all below is acknowledged
 	Marker uint64 `json:"marker"`          // hash of the MarkerLen bytes before Offset
 	Stored int64  `json:"stored"`          // seconds, of this record
@@ -37,6 +39,7 @@ type Generation struct {
 	Ino   uint64 `json:"ino"`
 	Since int64  `json:"since"` // birth, or when it was first seen; nanoseconds
 	Cuts  int    `json:"cuts,omitempty"`
+	Clone int    `json:"clone,omitempty"`
 }
 
 // Generation is that of the file, or of the one that it is a copy of.
@@ -48,7 +51,7 @@ func (p *Record) Generation() Generation {
 	if since == 0 {
 		since = p.Seen
 	}
-	return Generation{p.Ino, since, p.Cuts}
+	return Generation{p.Ino, since, p.Cuts, p.Clone}
 }
 
 // Proof is by what a copy of a generation is known, and from where the copy is read.
@@ -67,7 +70,20 @@ func (p Record) Cut(past Proof) Record {
 }
 
 // String is the generation as log.generation has it.
-func (g Generation) String() string { return fmt.Sprintf("%d-%d-%d", g.Ino, g.Since, g.Cuts) }
+func (g Generation) String() string {
+	if g.Clone > 0 {
+		return fmt.Sprintf("%d-%d-%d-%d", g.Ino, g.Since, g.Cuts, g.Clone)
+	}
+	return fmt.Sprintf("%d-%d-%d", g.Ino, g.Since, g.Cuts)
+}
+
+// Key is the name of the record of a file whose disk.Stat has a key.
+func Key(stat string, clone int) string {
+	if clone == 0 {
+		return stat
+	}
+	return stat + "+" + strconv.Itoa(clone)
+}
 
 // MarkerLen bytes before an offset prove that the file is the same up to there.
 const MarkerLen = 64

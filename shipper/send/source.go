@@ -29,8 +29,8 @@ type Source struct {
 }
 
 // widestGeneration has the length of the longest log.generation: two numbers of 64 bits
-// and one of 32, at most.
-const widestGeneration = "18446744073709551615-9223372036854775807-18446744073709551615"
+// and two of 32, at most.
+const widestGeneration = "18446744073709551615-9223372036854775807-18446744073709551615-4294967295"
 
 // NewSource is a source whose events are counted in made. It needs Describe before its
 // first event.

@@ -14,8 +14,8 @@ import (
 // order is the files of this package, read downwards: a function calls what is in its own
 // file or in one below it.
 var order = []string{
-	"tail", "status", "wake", "poll", "news", "depart", "look", "work", "read", "truncate", "feed", "discover", "open",
-	"copy", "stem", "rest", "save", "queue", "watch", "closer", "writers", "leftovers", "metrics", "file", "room",
+	"tail", "status", "wake", "poll", "news", "depart", "look", "work", "read", "truncate", "blank", "feed", "discover", "open",
+	"copy", "stem", "same", "rest", "save", "queue", "watch", "closer", "writers", "leftovers", "metrics", "file", "room",
 }
 
 func TestArrowsBetweenFilesRunDown(t *testing.T) {

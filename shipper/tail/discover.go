@@ -25,6 +25,7 @@ type finder struct {
 	closer  *closer
 	fds     *descriptors
 	stems   stems
+	keys    keys
 	left    leftovers
 	writers *writers
 }
@@ -115,12 +116,17 @@ func (t *finder) discoverOnce(s *origin) (opened bool) {
 // follow is the file of a candidate; nil if it is another source's, or cannot be opened.
 func (t *finder) follow(s *origin, c candidate, live *file) (f *file, opened bool) {
 	f = t.files[c.stat.ID]
-	if f != nil && f.key != c.stat.Key() { // the inode is another file's now
-		if f.fd >= 0 {
+	if f != nil && !f.is(c.stat) {
+		if f.fd < 0 { // the inode is another file's now, or an overlay file system copied it up
+			at, ok := f.stand(t.now)
+			t.forget(f)
+			if ok && c.path == f.path {
+				t.resume[f.key] = at
+			}
+			f = nil
+		} else if !t.copiedUp(f) {
 			return nil, false // cannot be while we hold it; look again
 		}
-		t.forget(f)
-		f = nil
 	}
 	if f != nil {
 		f.path, f.times.seen, f.extent.size = c.path, t.now, c.stat.Size
@@ -210,7 +216,7 @@ func (t *finder) changed(s *origin) bool {
 		return s.spec.Path != ""
 	}
 	st, err := disk.StatPath(s.spec.Path)
-	if err != nil || st.ID != s.live.id || st.Key() != s.live.key {
+	if err != nil || !s.live.is(st) {
 		return true
 	}
 	f := s.live

@@ -125,6 +125,9 @@ type extent struct {
 	eof     bool  // read to the end when last looked
 	drained bool  // read to the end after a younger file was there
 	recheck bool  // armed; to be read once more before it is parked
+	blank   int64 // up to here it ends in NULs, from where it was read to; 0: it does not
+	written int64 // when it was last written to before that was looked at
+	text    int64 // up to here at least are bytes that are no NULs to come
 }
 
 type times struct {
@@ -157,7 +160,7 @@ func (t *trail) remember(b []byte) {
 // newFile takes up an open file of a source at a position; the position says the
 // generation.
 func newFile(s *origin, fd int, st disk.Stat, path string, at position.Record, stored int64) *file {
-	f := &file{src: s, id: st.ID, key: st.Key(), path: path, at: at, fd: fd, stored: stored, extent: extent{size: st.Size}}
+	f := &file{src: s, id: st.ID, key: position.Key(st.Key(), at.Clone), path: path, at: at, fd: fd, stored: stored, extent: extent{size: st.Size}}
 	g := at.Generation()
 	f.text.Window, f.text.Generation, f.text.IDTime = send.NewWindow(s.sent, at.Offset), g.String(), time.Unix(0, g.Since)
 	if s.spec.Decoder.Timed() {
@@ -169,6 +172,11 @@ func newFile(s *origin, fd int, st disk.Stat, path string, at position.Record, s
 	}
 	f.text.Resume(at.Offset, false)
 	return f
+}
+
+// is reports whether a file that was looked at is f.
+func (f *file) is(st disk.Stat) bool {
+	return st.ID == f.id && position.Key(st.Key(), f.at.Clone) == f.key
 }
 
 // window is where the file's events are waited for.
@@ -253,6 +261,12 @@ func (f *file) record(now time.Time) (position.Change, int64, bool) {
 	return position.Change{Bucket: position.Files, Key: f.key, Value: v}, committed, err == nil
 }
 
+// stand is the file's position as it could be stored.
+func (f *file) stand(now time.Time) (at position.Record, ok bool) {
+	c, _, ok := f.record(now)
+	return at, ok && json.Unmarshal(c.Value, &at) == nil
+}
+
 // proof is of what was last recorded of f, which a copy has even if f was read on after
 // it was made; if nothing was, of what was read.
 func (f *file) proof() position.Proof {
@@ -315,5 +329,8 @@ func (f *file) lag() int64 {
 		return 0
 	}
 	committed, _ := f.window().Position()
+	if f.extent.blank > 0 {
+		return max(0, f.text.Read-committed)
+	}
 	return max(0, f.extent.size-committed)
 }

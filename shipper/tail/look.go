@@ -29,15 +29,17 @@ func (t *reader) lookAt(s *origin, out *send.Batch) {
 					}
 				}
 			}
-			if f.extent.size != f.extent.end || !f.extent.eof {
+			switch {
+			case f.extent.blank > 0 && f.extent.eof && t.endless(f) && !t.endLine(f):
+			case f.extent.size != f.extent.end || !f.extent.eof:
 				t.finder.queue.add(f)
-			} else if t.endless(f) {
+			case t.endless(f):
 				if f.text.Read < f.extent.end { // the unfinished line was given back
 					t.finder.queue.add(f)
 				} else {
 					t.endLine(f)
 				}
-			} else if f.text.Keeps() && t.now.Sub(f.times.grew) > 5*time.Second && f == s.live {
+			case f.text.Keeps() && t.now.Sub(f.times.grew) > 5*time.Second && f == s.live:
 				f.rewind(t.maker, f.text.Start())
 			}
 		}

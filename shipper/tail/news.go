@@ -1,13 +1,11 @@
 package tail
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/line"
-	"github.com/sluicelog/sluice/shipper/position"
 	"github.com/sluicelog/sluice/shipper/send"
 	"github.com/sluicelog/sluice/shipper/source"
 )
@@ -152,7 +150,7 @@ func (t *roster) change(s *origin, c *source.Change) {
 // takeOpen begins to follow a file that its discoverer has opened.
 func (t *roster) takeOpen(s *origin, log *source.Log) {
 	if f := t.finder.files[log.Stat.ID]; f != nil {
-		if f.fd >= 0 || f.key == log.Stat.Key() { // it was found under its path meanwhile
+		if f.fd >= 0 || f.is(log.Stat) { // it was found under its path meanwhile
 			t.finder.closer.close(log.FD)
 			return
 		}
@@ -173,10 +171,9 @@ func (t *roster) remove(s *origin) {
 		d.opened = d.opened || s.opened
 	}
 	for _, f := range s.files {
-		if c, _, ok := f.record(t.now); ok {
-			var at position.Record
-			if json.Unmarshal(c.Value, &at) == nil {
-				t.finder.resume[f.key] = at
+		if at, ok := f.stand(t.now); ok {
+			t.finder.resume[f.key] = at
+			if c, _, ok := f.record(t.now); ok {
 				t.finder.saver.note(c)
 			}
 		}
@@ -184,6 +181,7 @@ func (t *roster) remove(s *origin) {
 		f.finished = true
 		t.finder.left.add(f)
 		delete(t.finder.files, f.id)
+		delete(t.finder.keys, f.key)
 	}
 	t.maker.End(&s.lines)
 	s.files, s.live, s.waits = nil, nil, false

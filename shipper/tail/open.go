@@ -42,6 +42,7 @@ func (t *finder) opened(s *origin, fd int, st disk.Stat, path string, live *file
 	f.times.seen, f.times.grew = t.now, t.now
 	s.files = append(s.files, f)
 	t.files[f.id] = f
+	t.keys[f.key] = f.id
 	if f.stored < 0 {
 		f = t.begin(f, live)
 	}
@@ -50,14 +51,20 @@ func (t *finder) opened(s *origin, fd int, st disk.Stat, path string, live *file
 
 // resumed takes the file up where its record says, or as one that has none yet.
 func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
-	at, ok := t.resume[st.Key()]
+	key, clone := t.keys.of(st, path, t.resume)
+	at, ok := t.resume[key]
+	moved := false
 	if !ok {
-		at = position.Record{Path: path, Dev: st.Dev, Ino: st.Ino, Birth: st.Birth, Seen: t.now.UnixNano()}
+		key, at, ok = t.recordBefore(fd, st, path)
+		moved = ok
+	}
+	if !ok {
+		at = position.Record{Path: path, Dev: st.Dev, Ino: st.Ino, Birth: st.Birth, Seen: t.now.UnixNano(), Clone: clone}
 		f := newFile(s, fd, st, path, at, -1)
-		f.durable = st.Birth != 0 // else its generation is the moment we saw it, to be stored first
+		f.durable = st.Birth != 0 && clone == 0 // else its generation is the moment we saw it, or a number, to be stored first
 		return f
 	}
-	delete(t.resume, st.Key())
+	delete(t.resume, key)
 	at.Path, at.Dev = path, st.Dev
 	f := newFile(s, fd, st, path, at, at.Offset)
 	if err := f.load(); errors.Is(err, io.ErrUnexpectedEOF) || err == nil && f.last.marker() != at.Marker {
@@ -67,6 +74,9 @@ func (t *finder) resumed(s *origin, fd int, st disk.Stat, path string) *file {
 		return newFile(s, fd, st, path, at.Cut(past), -1)
 	}
 	f.durable = true
+	if moved {
+		f.stored = -1
+	}
 	return f
 }
 
@@ -78,6 +88,7 @@ func (t *finder) forget(f *file) {
 	f.src.remove(f)
 	if t.files[f.id] == f {
 		delete(t.files, f.id)
+		delete(t.keys, f.key)
 	}
 	t.saver.note(position.Change{Bucket: position.Files, Key: f.key})
 }

@@ -68,7 +68,7 @@ func (t *poller) sweep() {
 		if t.now.Sub(time.Unix(p.Stored, 0)) < forget {
 			continue
 		}
-		if st, err := disk.StatPath(p.Path); err == nil && st.Key() == key {
+		if st, err := disk.StatPath(p.Path); err == nil && position.Key(st.Key(), p.Clone) == key {
 			continue
 		}
 		f.saver.note(position.Change{Bucket: position.Files, Key: key})

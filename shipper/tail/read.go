@@ -45,11 +45,18 @@ func (t *reader) step(out *send.Batch, f *file) (more bool) {
 		return false
 	}
 	f.recovered(t.log)
-	if n == prior {
+	data := t.buf[prior:n]
+	if n > prior && data[len(data)-1] == 0 {
+		var more bool
+		if data, more = t.filled(f, data); more {
+			return true
+		}
+	}
+	if len(data) == 0 {
 		return t.atEnd(f, younger)
 	}
-	used := t.feed(out, f, t.buf[prior:n])
-	f.extent.eof, f.extent.recheck = false, false
+	used := t.feed(out, f, data)
+	f.extent.eof, f.extent.recheck, f.extent.blank = false, false, 0
 	if f.text.Read > f.extent.end { // else it was read before
 		f.times.grew = t.now
 	}
@@ -62,7 +69,10 @@ func (t *reader) step(out *send.Batch, f *file) (more bool) {
 // it may have grown before the watch was there.
 func (t *reader) atEnd(f *file, younger bool) (again bool) {
 	e := &f.extent
-	e.eof, e.size, e.end = true, f.text.Read, f.text.Read
+	if e.size > f.text.Read && e.blank == 0 && f == f.src.live && t.finder.copiedUp(f) {
+		return true
+	}
+	e.eof, e.size, e.end = true, max(f.text.Read, e.blank), f.text.Read
 	if younger && !e.drained {
 		e.drained = true
 		if n := f.src.next(); n != nil {

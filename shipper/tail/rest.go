@@ -82,7 +82,7 @@ func (t *finder) putAway(f *file, from int64) bool {
 		return false
 	}
 	st, err := disk.StatPath(f.path)
-	if err != nil || st.ID != f.id || st.Key() != f.key {
+	if err != nil || !f.is(st) {
 		return false
 	}
 	f.extent.size = st.Size
@@ -112,7 +112,7 @@ func (t *finder) reopen(f *file) {
 		t.trouble(f.src, err)
 		return
 	}
-	if st.Key() != f.key || st.ID != f.id {
+	if !f.is(st) {
 		t.closer.close(fd)
 		return
 	}

@@ -8,7 +8,7 @@
 //
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
 // come and go), look (what is finished), work (turns), read, truncate, feed (bytes to
-// events), discover, open, copy, stem (names of copies), rest (descriptors), save, queue,
+// events), discover, open, copy, stem (names of copies), same (one file or two), rest (descriptors), save, queue,
 // watch, closer, writers, leftovers, metrics, file, room. Each calls only what is below it,
 // which a test checks.
 package tail
@@ -66,7 +66,7 @@ func New(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, p Parts) *
 	closer := newCloser()
 	f := &finder{
 		room: r, files: files, resume: p.Records, watches: newWatches(p.Watcher, log), queue: &queue{},
-		saver: &saver{storer: p.Storer, files: files, log: log}, closer: closer, fds: newDescriptors(closer), stems: stems{}, writers: newWriters(),
+		saver: &saver{storer: p.Storer, files: files, log: log}, closer: closer, fds: newDescriptors(closer), stems: stems{}, keys: keys{}, writers: newWriters(),
 	}
 	if f.resume == nil {
 		f.resume = map[string]position.Record{}
