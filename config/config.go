@@ -266,10 +266,11 @@ type Bulk struct {
 
 // Template is what `sluice setup` installs on an output.
 type Template struct {
-	Shards      int      `yaml:"shards" min:"1"`   // primary shards of an index
-	Replicas    int      `yaml:"replicas"`         // copies of each shard
-	Refresh     Duration `yaml:"refresh_interval"` // new documents are found after this long at most
-	DeleteAfter Duration `yaml:"delete_after"`     // ILM: indices older than this are deleted; 0: never
+	Shards      int      `yaml:"shards" min:"1"`                       // primary shards of an index
+	Replicas    int      `yaml:"replicas"`                             // copies of each shard
+	Refresh     Duration `yaml:"refresh_interval"`                     // new documents are found after this long at most
+	DeleteAfter Duration `yaml:"delete_after"`                         // ILM: indices older than this are deleted; 0: never
+	IfMissing   string   `yaml:"if_missing" enum:"stop install write"` // what the indexer does at the start where no index template is for its indices: write nothing, install as setup does, or write all the same
 }
 
 // Default is the configuration of an empty file.
@@ -349,6 +350,6 @@ func DefaultOutput() Output {
 		MaxAhead:      Duration(time.Hour),
 		Bulk: Bulk{Bytes: 8 * MiB, Count: 5000, Linger: Duration(time.Second), Concurrency: 2, MaxConcurrency: 8,
 			RetryInitial: Duration(500 * time.Millisecond), RetryMax: Duration(time.Minute)},
-		Template: Template{Shards: 1, Replicas: 1, Refresh: Duration(10 * time.Second), DeleteAfter: Duration(30 * 24 * time.Hour)},
+		Template: Template{Shards: 1, Replicas: 1, Refresh: Duration(10 * time.Second), DeleteAfter: Duration(30 * 24 * time.Hour), IfMissing: "stop"},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +68,17 @@ func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return elastic.Setup(ctx, cfg, out)
 }
 
+// logLines logs what is written to it.
+type logLines struct{ log *slog.Logger }
+
+// Write implements io.Writer.
+func (l logLines) Write(b []byte) (int, error) {
+	for line := range strings.Lines(string(b)) {
+		l.log.Info("setup: " + strings.TrimSpace(line))
+	}
+	return len(b), nil
+}
+
 // Group is the consumer group by which ix reads for its output o.
 func Group(ix *config.Indexer, o *config.Output) string { return ix.Group + "-" + o.Name }
 
@@ -96,7 +108,10 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 		stop()
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
-	out := elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead}
+	out := elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead, Await: true}
+	out.Install = func(ctx context.Context) error {
+		return elastic.SetupOne(ctx, cfg, o, logLines{log})
+	}
 	if ix.HeldTopic != "" {
 		if err := f.hold(sending, cluster, produce, cfg, o); err != nil {
 			stop()

@@ -3,6 +3,7 @@ package document
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,6 +94,14 @@ func (p *Pattern) Wildcard() string {
 		star = q.kind != partText
 	}
 	return b.String()
+}
+
+// Example is the name of an index of a day whose event has no dc, dataset and app.
+func (p *Pattern) Example(day time.Time) string { return p.name(day.Unix()/3600, "", "", "") }
+
+// Fixed reports whether all events go to one name.
+func (p *Pattern) Fixed() bool {
+	return !p.fields && !slices.ContainsFunc(p.parts, func(q part) bool { return q.kind == partDate })
 }
 
 // noHour is the hour of what has no time: its date is undated.

@@ -64,6 +64,7 @@ type Server struct {
 	docs     map[string][]byte     // by index/id; guarded by mu
 	stored   map[string]string     // bodies put, by path; guarded by mu
 	without  []string              // prefixes of paths that are not there; guarded by mu
+	lists    bool                  // its templates; guarded by mu
 	null     bool                  // keep nothing; guarded by mu
 	counts   Counts                // guarded by mu
 	underWay int                   // guarded by mu
@@ -115,6 +116,21 @@ func (s *Server) Without(prefixes ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.without = prefixes
+}
+
+// List makes the server list its templates: those that were put. Before that nobody can
+// find out which there are.
+func (s *Server) List() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists = true
+}
+
+// Store puts a body to a path.
+func (s *Server) Store(path, body string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored[path] = body
 }
 
 // Null makes the server forget documents at once, for measurements: every item is 201.
@@ -345,6 +361,10 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 		s.counts.Puts++
 		io.WriteString(w, `{"acknowledged":true}`)
 	case http.MethodGet:
+		if s.lists && (r.URL.Path == "/_index_template" || r.URL.Path == "/_template") {
+			json.NewEncoder(w).Encode(s.list(r.URL.Path))
+			return
+		}
 		body, ok := s.stored[r.URL.Path]
 		if !ok {
 			fail(w, 404, "resource_not_found_exception", name)
@@ -368,6 +388,25 @@ func (s *Server) admin(w http.ResponseWriter, r *http.Request) {
 	default:
 		fail(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method)
 	}
+}
+
+// list is all templates of a kind as Elasticsearch lists them.
+func (s *Server) list(path string) any {
+	old, templates := map[string]any{}, []any{}
+	for p, body := range s.stored {
+		name, ok := strings.CutPrefix(p, path+"/")
+		if !ok {
+			continue
+		}
+		var v map[string]any
+		json.Unmarshal([]byte(body), &v)
+		old[name] = v
+		templates = append(templates, map[string]any{"name": name, "index_template": v})
+	}
+	if path == "/_template" {
+		return old
+	}
+	return map[string]any{"index_templates": templates}
 }
 
 // normalise does to the settings of a template what Elasticsearch does: nested below

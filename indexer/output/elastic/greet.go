@@ -18,25 +18,42 @@ import (
 	"github.com/sluicelog/sluice/internal/retry"
 )
 
-// Greet asks the cluster for an answer until it gives one or a bulk request is made, so
-// that a role without events becomes ready too, and a setting that is wrong shows before
-// there are any. Any answer counts that is no refusal of us and no failure: a user who may
-// only write is answered 403.
+// Greet asks the cluster for an answer, and whether an index template is for the output's
+// indices; only then anything is written. So a role without events becomes ready too, and
+// what is wrong shows before there are any. Any answer counts that is no refusal of us and
+// no failure: a user who may only write is answered 403. It is called once, and returns when
+// the cluster has answered and the output writes.
 func (o *Output) Greet() {
-	for !o.asked.Load() && o.ctx.Err() == nil {
+	opened := !o.Await
+	for o.ctx.Err() == nil && !o.asked.Load() {
 		why := o.ask()
-		if o.asked.Load() || o.ctx.Err() != nil {
-			return
+		if o.ctx.Err() != nil {
+			break
+		}
+		if why != nil {
+			o.reportAsk(why)
+		}
+		if !opened && (why == nil || why.answered()) { // a proxy may let nothing through but _bulk
+			opened = true
+			o.awaitTemplate()
 		}
 		if why == nil {
-			if o.Health.OK() {
+			if o.ctx.Err() == nil && !o.asked.Load() && o.Health.OK() {
 				o.Log.Info("elasticsearch answers")
 			}
 			return
 		}
-		o.reportAsk(why)
 		retry.Wait(o.ctx, min(o.pauses.Longest, 2*time.Second))
 	}
+	if !opened {
+		close(o.open)
+	}
+}
+
+// answered reports whether a host has answered with something that is neither an error of
+// its own nor of ours.
+func (r *Refusal) answered() bool {
+	return r.Status != 0 && r.Status != http.StatusUnauthorized && r.Status != http.StatusTooManyRequests && r.Status < 500
 }
 
 // reportAsk notes and logs why the cluster does not answer as it should.

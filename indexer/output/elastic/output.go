@@ -59,6 +59,11 @@ type Options struct {
 	Health  *admin.Dependency
 	Dead    Letters     // what is refused for good
 	Held    HeldLetters // what waits for its index to be mended; nil: it waits in bulks
+
+	// Await is that nothing is written until Greet allows it.
+	Await bool
+	// Install installs what sluice setup does; nil: it cannot be told to.
+	Install func(context.Context) error
 }
 
 // Output is one cluster: bulks are filled one at a time and sent many at a time. Its
@@ -81,6 +86,7 @@ type Output struct {
 
 	deadTypes []string // errors that are in no ruling, and are the document's as the configuration says
 
+	open     chan struct{}          // closed when the output may write
 	asked    atomic.Bool            // a bulk request was made
 	trouble  atomic.Pointer[string] // last refusal, for /status
 	storedAt atomic.Int64           // when a document was stored last, in ns since 1970
@@ -98,10 +104,13 @@ func New(ctx context.Context, opt Options) (*Output, error) {
 		return nil, err
 	}
 	o := &Output{
-		Options: opt, ctx: ctx, hosts: hs,
+		Options: opt, ctx: ctx, hosts: hs, open: make(chan struct{}),
 		deadTypes: c.Bulk.DeadLetterTypes,
 		count:     max(c.Bulk.Count, 1), timeout: c.Elasticsearch.Timeout.D(), level: c.Elasticsearch.Compression,
 		pauses: retry.Backoff{First: max(c.Bulk.RetryInitial.D(), time.Millisecond), Longest: max(c.Bulk.RetryMax.D(), c.Bulk.RetryInitial.D(), time.Millisecond)},
+	}
+	if !o.Await {
+		close(o.open)
 	}
 	hs.log, hs.changed = o.Log, func(n int) { o.Figures.Unwell.Set(float64(n)) }
 	hs.pauses = retry.Backoff{First: min(2*o.pauses.First, time.Second), Longest: min(o.pauses.Longest, 30*time.Second)}
@@ -134,6 +143,10 @@ func (o *Output) Wait() { o.filler.Wait() }
 // that topic they hold up nobody else's until all bulks are full of them.
 func (o *Output) flush(b *bulk.Bulk) {
 	defer o.filler.Free(b)
+	select {
+	case <-o.open:
+	case <-o.ctx.Done():
+	}
 	var refused time.Time // what is left was sent first, and refused
 	for try := 0; len(b.Items) > 0; try++ {
 		if try > 0 {

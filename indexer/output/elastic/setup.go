@@ -35,13 +35,18 @@ const (
 func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	var errs []error
 	for i := range cfg.Indexer.Outputs {
-		o := &cfg.Indexer.Outputs[i]
-		s := setup{output: o, beside: beside(cfg.Indexer.Outputs, o), out: out}
-		if err := s.run(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("output %s: %w", o.Name, err))
-		}
+		errs = append(errs, SetupOne(ctx, cfg, &cfg.Indexer.Outputs[i], out))
 	}
 	return errors.Join(errs...)
+}
+
+// SetupOne is Setup of one output.
+func SetupOne(ctx context.Context, cfg *config.Config, o *config.Output, out io.Writer) error {
+	s := setup{output: o, beside: beside(cfg.Indexer.Outputs, o), out: out}
+	if err := s.run(ctx); err != nil {
+		return fmt.Errorf("output %s: %w", o.Name, err)
+	}
+	return nil
 }
 
 // beside is the outputs that have a host in common with o, itself included: they are
