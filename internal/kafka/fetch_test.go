@@ -489,6 +489,15 @@ func TestOriginIsKept(t *testing.T) {
 	}
 }
 
+func FuzzOrigin(f *testing.F) {
+	f.Add("sluice1 AAAAAAAAAAAAAAAAAAAAAA 3")
+	f.Fuzz(func(t *testing.T, s string) {
+		if o := parseOrigin(s); o != (origin{epoch: -1}) && parseOrigin(o.String()) != o {
+			t.Errorf("%q is read as %v and written as %q", s, o, o)
+		}
+	})
+}
+
 // What sarama would fetch besides is fetched for nothing: a partition that we fetch is
 // asked for by one connection alone.
 func TestSaramaFetchesNothing(t *testing.T) {

@@ -51,13 +51,16 @@ var (
 		kmsg.ApiVersions:     {kerr.UnknownServerError, kerr.UnsupportedVersion, kerr.ClusterAuthorizationFailed},
 		kmsg.InitProducerID:  {kerr.CoordinatorLoadInProgress, kerr.ClusterAuthorizationFailed, kerr.UnknownServerError, kerr.RequestTimedOut},
 		kmsg.FindCoordinator: {kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.GroupAuthorizationFailed, kerr.UnknownServerError},
-		kmsg.JoinGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.GroupAuthorizationFailed, kerr.RebalanceInProgress}),
-		kmsg.SyncGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}),
-		kmsg.Heartbeat:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress}),
+		kmsg.JoinGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.GroupAuthorizationFailed, kerr.RebalanceInProgress, kerr.FencedInstanceID}),
+		kmsg.SyncGroup:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.FencedInstanceID}),
+		kmsg.Heartbeat:       slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.FencedInstanceID}),
+		kmsg.LeaveGroup:      slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.GroupAuthorizationFailed}),
 		kmsg.OffsetFetch:     slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnstableOffsetCommit, kerr.GroupAuthorizationFailed}),
 		kmsg.OffsetCommit:    slices.Concat(coordinatorErrors, []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress, kerr.RequestTimedOut}),
-		kmsg.Fetch:           slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetOutOfRange, kerr.OffsetNotAvailable, kerr.ReplicaNotAvailable, kerr.CorruptMessage}),
-		kmsg.ListOffsets:     slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetNotAvailable}),
+		kmsg.Fetch: slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetOutOfRange, kerr.OffsetNotAvailable, kerr.ReplicaNotAvailable, kerr.CorruptMessage,
+			kerr.UnknownTopicID, kerr.InconsistentTopicID, kerr.UnsupportedCompressionType, kerr.InvalidRequest, kerr.ThrottlingQuotaExceeded}),
+		kmsg.OffsetForLeaderEpoch: leaderErrors,
+		kmsg.ListOffsets:          slices.Concat(leaderErrors, []*kerr.Error{kerr.OffsetNotAvailable}),
 	}
 	targetErrors = map[kmsg.Key][]*kerr.Error{
 		kmsg.Produce:            slices.Concat(produceErrors, []*kerr.Error{kerr.InvalidTxnState, kerr.ProducerFenced, kerr.ConcurrentTransactions}),
@@ -182,7 +185,8 @@ type step struct {
 
 // slow are requests of a group that come once in a while, so that it takes long until
 // each has failed in each way: a short run picks a third of that.
-var slow = map[kmsg.Key]bool{kmsg.JoinGroup: true, kmsg.SyncGroup: true, kmsg.Heartbeat: true, kmsg.OffsetCommit: true, kmsg.ListOffsets: true}
+var slow = map[kmsg.Key]bool{kmsg.JoinGroup: true, kmsg.SyncGroup: true, kmsg.Heartbeat: true, kmsg.OffsetCommit: true, kmsg.ListOffsets: true,
+	kmsg.LeaveGroup: true, kmsg.OffsetForLeaderEpoch: true}
 
 // faults is everything that can be done to the cluster.
 func (x *trap) faults(errs map[kmsg.Key][]*kerr.Error) []step {
@@ -513,12 +517,16 @@ func TestSoak(t *testing.T) {
 	r := newRelay(t, at(target, time.Second), "logs")
 	c := at(source, 2500*time.Millisecond) // who joins waits until those who are gone are expelled
 	var members [2]func()
+	file := named(t, "relay-0")
 	restart := func(i int) {
 		if members[i] != nil {
 			members[i]()
 		}
 		o := groupOptions("logs")
 		o.SessionTimeout, o.DrainTimeout = config.Duration(2*time.Second), 500*time.Millisecond
+		if i == 0 { // one of them has a name
+			o.MemberFile = file
+		}
 		_, members[i] = join(t, c, o, r)
 	}
 	restart(0)

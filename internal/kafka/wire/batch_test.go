@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -308,5 +309,39 @@ func FuzzRecords(f *testing.F) {
 		batch.Address(Identity{Producer: 1, Sequence: int32(expect)})
 		holds(t, &batch, want)
 		batch.Release()
+	})
+}
+
+// Whatever a broker answers to a produce request, each batch has its outcome or there is
+// an error.
+func FuzzAnswer(f *testing.F) {
+	for v := int16(3); v <= 8; v++ {
+		resp := kmsg.ProduceResponse{Version: v, Topics: []kmsg.ProduceResponseTopic{{Topic: "logs", Partitions: []kmsg.ProduceResponseTopicPartition{{Partition: 1, BaseOffset: 7}}}}}
+		f.Add(v, resp.AppendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, version int16, body []byte) {
+		p := Produce{Version: 3 + (version&7)%6, Batches: []Addressed{{Topic: "logs", Partition: 1}, {Topic: "logs", Partition: 2}}}
+		got, _, err := p.Answer(body)
+		if err == nil && len(got) != 2 {
+			t.Errorf("%d outcomes", len(got))
+		}
+	})
+}
+
+// Readdressing changes no CRC from wrong to right or back, and no record.
+func FuzzReaddress(f *testing.F) {
+	f.Add(batchOf(f, "lz4", 5, logLines(5, 10), nil), int64(7), true)
+	f.Fuzz(func(t *testing.T, batch []byte, producer int64, transactional bool) {
+		if len(batch) < HeaderSize || batch[atMagic] != 2 {
+			return
+		}
+		right := func() bool {
+			return crc32.Checksum(batch[atAttributes:], castagnoli) == be.Uint32(batch[atCRC:])
+		}
+		was, records := right(), bytes.Clone(batch[HeaderSize:])
+		Readdress(batch, Identity{Producer: producer, Epoch: 3, Sequence: 9}, transactional)
+		if right() != was || !bytes.Equal(records, batch[HeaderSize:]) {
+			t.Errorf("its CRC was right: %v, is: %v", was, right())
+		}
 	})
 }

@@ -299,3 +299,35 @@ func TestTakeoverLearns(t *testing.T) {
 		}
 	})
 }
+
+// Whatever a broker writes, a connection ends, and each request is answered once.
+func FuzzConn(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 6, 0, 0, 0, 1, 'a', 'b', 0, 0, 0, 7, 0, 0, 0, 2, 0, 'c', 'd'}, true)
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 1}, false)
+	f.Fuzz(func(t *testing.T, said []byte, flexible bool) {
+		ours, theirs := net.Pipe()
+		c := newConn(ours, Options{ClientID: "t", Requests: 2, Answer: time.Minute}, nil, time.Time{})
+		go io.Copy(io.Discard, theirs)
+		done := make(chan int, 4)
+		for range 2 {
+			frame := &Frame{Key: 1, Version: 11, Flexible: flexible, Body: [][]byte{{1}}, Done: func(body []byte, err error) {
+				if err == nil && len(body) > len(said) {
+					t.Errorf("a body of %d bytes in %d", len(body), len(said))
+				}
+				done <- 1
+			}}
+			if err := c.Send(context.Background(), frame); err != nil {
+				t.Fatal(err)
+			}
+		}
+		theirs.Write(said)
+		theirs.Close()
+		for range 2 {
+			<-done
+		}
+		<-c.dead
+		if len(done) > 0 {
+			t.Error("a request is answered twice")
+		}
+	})
+}
