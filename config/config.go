@@ -26,7 +26,7 @@ var Example []byte
 // Config is the whole file. Values are read-only once Load has returned, so any
 // goroutine may read them.
 type Config struct {
-	Include         Paths            `yaml:"include"`                      // files of the same tree, globs, that add to this one; relative to it
+	Include         Texts            `yaml:"include"`                      // files of the same tree, globs, that add to this one; relative to it
 	Host            string           `yaml:"host"`                         // host.name of events and of metrics
 	DC              string           `yaml:"dc"`                           // data centre: labels.dc of events and the dc header of records
 	DataDir         string           `yaml:"data_dir"`                     // positions, a lock of each role, names of consumers; must survive a restart
@@ -141,6 +141,7 @@ type Shipper struct {
 	StoreEvery   Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
 	PartialAfter Duration          `yaml:"partial_after"`                          // a last line without newline is sent as partial after this long without growth; 0: when its writer is gone
 	HoldDeleted  Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
+	Rules        []Rule            `yaml:"rules"`                                  // what is done with lines before they are sent: drop, sample, mask, limit, count
 	Docker       Docker            `yaml:"docker"`                                 // containers of the local daemon
 	Files        []Files           `yaml:"files"`                                  // plain files, each entry a source
 }

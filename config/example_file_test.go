@@ -18,6 +18,7 @@ func exampleEntries(c *Config) {
 	files.Paths, files.Exclude = []string{"/var/log/nginx/*.log"}, []string{"/var/log/nginx/debug*.log"}
 	files.Dataset, files.App, files.Labels = "nginx", "web", map[string]string{"tier": "edge"}
 	c.Shipper.Kafka, c.Shipper.Files = "dc1", []Files{files}
+	c.Shipper.Rules = []Rule{{Name: "health-checks", Match: Match{App: Texts{"web*"}, Text: "GET /healthz"}, Drop: true}}
 
 	source := DefaultSource()
 	source.Kafka = "dc1"

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Paths is a list of texts that may be written as a single text as well.
-type Paths []string
+// Texts is a list of texts that may be written as a single text as well.
+type Texts []string
 
 // What a configuration may be.
 const (

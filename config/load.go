@@ -194,7 +194,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 		d.entries(pairs, v, path)
 	case v.Kind() == reflect.Slice && isList:
 		d.list(list.Values, v, path)
-	case v.Type() == reflect.TypeFor[Paths]() && !isMap:
+	case v.Type() == reflect.TypeFor[Texts]() && !isMap:
 		d.list([]ast.Node{n}, v, path)
 	case section || isMap || isList:
 		d.fail(at, path, "expected %s, got %s", expected(v.Kind()), got(n))

@@ -195,7 +195,7 @@ func (g generator) value(v reflect.Value, tag reflect.StructTag) object {
 		return o
 	}
 	switch v.Interface().(type) {
-	case Paths:
+	case Texts:
 		return object{{"type", []string{"string", "array", "null"}}, {"items", object{{"type", "string"}}}}
 	case Duration:
 		out = object{{"type", []string{"string", "integer"}}, {"pattern", `^(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))+$|^[0-9]+d$|^0$` + variable}}
@@ -237,13 +237,20 @@ func (g generator) value(v reflect.Value, tag reflect.StructTag) object {
 	return nil
 }
 
-// comments are those of the types and fields of config.go.
+// comments are those of the types and fields of the configuration.
 func comments(t *testing.T) map[string]string {
-	f, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]string{}
+	for _, name := range []string{"config.go", "rule.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addComments(f, out)
+	}
+	return out
+}
+
+func addComments(f *ast.File, out map[string]string) {
 	ast.Inspect(f, func(n ast.Node) bool {
 		decl, ok := n.(*ast.GenDecl)
 		if !ok || decl.Tok != token.TYPE {
@@ -260,7 +267,6 @@ func comments(t *testing.T) map[string]string {
 		}
 		return true
 	})
-	return out
 }
 
 func oneLine(c *ast.CommentGroup) string { return strings.Join(strings.Fields(c.Text()), " ") }

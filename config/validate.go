@@ -302,6 +302,7 @@ func (k *checker) shipper() {
 	k.topic("shipper.topic", s.Topic)
 	k.produce("shipper.produce", s.Produce)
 	k.labels("shipper.labels", s.Labels)
+	k.rules("shipper.rules", ShipperRules, s.Rules)
 	for i, from := range s.AppFrom {
 		if _, _, ok := CutAppFrom(from); !ok {
 			at := entryPath("shipper.app_from", i)

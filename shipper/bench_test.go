@@ -2,6 +2,7 @@ package shipper
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"strings"
@@ -46,7 +47,19 @@ func (p *nullProducer) Append(_ context.Context, _ string, _ int32, r kafka.Reco
 
 // The whole way of a line but Kafka: read, decode, encode, acknowledge, position. The
 // figure to look at on a shared machine is cpu-ns/line.
-func BenchmarkShipFiles(b *testing.B) {
+func BenchmarkShipFiles(b *testing.B) { benchmarkShipFiles(b, nil) }
+
+// The same with 100 rules by text that are all for these lines, and match none.
+func BenchmarkShipFiles100Rules(b *testing.B) {
+	forms := []string{"GET /health%d", "DEBUG com.vendor%d", "(?i)deprecated api v%d", "heartbeat from node%d", `Connection reset by peer \(%d\)`, "cache miss for key%d", "(?:ping|pong) seq=%d", "slow query %d", `retrying in \d+ ms \(try %d\)`, "metrics%d scraped"}
+	var rules []config.Rule
+	for i := range 100 {
+		rules = append(rules, config.Rule{Name: fmt.Sprint("rule", i), Match: config.Match{Text: fmt.Sprintf(forms[i%10], i)}, Drop: true})
+	}
+	benchmarkShipFiles(b, rules)
+}
+
+func benchmarkShipFiles(b *testing.B, rules []config.Rule) {
 	dir := b.TempDir()
 	const perFile = 100_000
 	var text strings.Builder
@@ -71,6 +84,11 @@ func BenchmarkShipFiles(b *testing.B) {
 		refusals := send.NewRefusals(log, reg)
 		sender := send.NewSender("logs", "host", 1<<20, refusals, reg)
 		p := &nullProducer{done: sender.Done, want: nFiles * perFile, all: make(chan struct{})}
+		set, err := config.Rules(config.ShipperRules, rules)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sender.Obey(send.NewRules(set, reg))
 		sender.Start(p)
 		store, _, _, err := position.Open(b.TempDir() + "/positions.db")
 		if err != nil {

@@ -59,6 +59,11 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 
 	refusals := send.NewRefusals(log, reg)
 	sender := send.NewSender(cfg.Shipper.Topic, cfg.Shipper.PartitionBy, int(cfg.Shipper.Produce.BatchBytes), refusals, reg)
+	rules, err := config.Rules(config.ShipperRules, cfg.Shipper.Rules)
+	if err != nil {
+		return err
+	}
+	sender.Obey(send.NewRules(rules, reg))
 	producer, err := kafka.NewProducer(ctx, &kafka.Cluster{
 		Name: cfg.Shipper.Kafka, Config: cfg.Kafka[cfg.Shipper.Kafka], Log: log, Metrics: reg, Health: st.Need("kafka " + cfg.Shipper.Kafka),
 	}, kafka.ProducerOptions{Produce: cfg.Shipper.Produce, Done: sender.Done})

@@ -33,6 +33,7 @@ func commands() []*cobra.Command {
 		setupCommand(),
 		deadCommand(),
 		parseCommand(),
+		rulesCommand(),
 		checkCommand(),
 		configCommand(),
 		versionCommand(),

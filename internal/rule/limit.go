@@ -105,6 +105,23 @@ func (b *Bucket) Take(bytes int64, now time.Time) (wait time.Duration) {
 	return 0
 }
 
+// Owe takes an event of a size whether there is room or not, and says after which time
+// there is as much as was taken.
+func (b *Bucket) Owe(bytes int64, now time.Time) (wait time.Duration) {
+	b.fill(now)
+	if b.rate.Events > 0 {
+		if b.events--; b.events < 0 {
+			wait = seconds(-b.events / b.rate.Events)
+		}
+	}
+	if b.rate.Bytes > 0 {
+		if b.bytes -= float64(bytes); b.bytes < 0 {
+			wait = max(wait, seconds(-b.bytes/b.rate.Bytes))
+		}
+	}
+	return wait
+}
+
 // fill adds what came in since it was filled last.
 func (b *Bucket) fill(now time.Time) {
 	s := max(now.Sub(b.at).Seconds(), 0) // the clock may have been set back

@@ -36,6 +36,22 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+func TestBucketOwes(t *testing.T) {
+	now := time.Unix(1000, 0)
+	b := NewBucket(Rate{Events: 10, Bytes: 1000}, now)
+	for range 10 {
+		if w := b.Owe(50, now); w != 0 {
+			t.Fatalf("an event waits %v within the burst", w)
+		}
+	}
+	if w := b.Owe(50, now); w < 99*time.Millisecond || w > 101*time.Millisecond {
+		t.Errorf("one more waits %v, want 100ms", w)
+	}
+	if w := b.Owe(2450, now); w < 1999*time.Millisecond || w > 2001*time.Millisecond {
+		t.Errorf("2,000 bytes too many wait %v, want 2s", w)
+	}
+}
+
 func TestBucketOfBytes(t *testing.T) {
 	now := time.Unix(1000, 0)
 	b := NewBucket(Rate{Bytes: 1000}, now)

@@ -102,6 +102,10 @@ type Rule struct {
 	by     By
 }
 
+// Searched reports whether a pass over the text, made for all rules at once, finds out
+// that a line cannot match; if not, the expression is run on each line of its sources.
+func (r *Rule) Searched() bool { return r.match.text == nil || len(r.match.text.literals) > 0 }
+
 // Set is the rules of a stage. It may be used by several goroutines.
 type Set struct {
 	rules []*Rule

@@ -80,22 +80,53 @@ func common(c byte) int {
 	return 30 - bytes.IndexByte([]byte(" etaoinsrhldcumfpgwybv-.:kxjqz"), c|0x20)%31
 }
 
-// find sets the bits of rules that have a literal in a text.
+// find sets the bits of rules that have a literal in a text. Each probe waits for the one
+// before it, so a long text is searched in four places at a time.
 func (s *scanner) find(t []byte, found []uint64) {
-	for i := s.window - 2; i < len(t)-1; {
-		slot := scanSlot(t[i], t[i+1])
-		if n := s.shift[slot]; n > 0 {
-			i += int(n)
-			continue
-		}
-		for k := s.first[slot]; k < s.first[slot+1]; k++ {
-			e := &s.at[k]
-			if from := i - e.before; from >= 0 && from+len(e.bytes) <= len(t) && e.is(t[from:from+len(e.bytes)]) {
-				found[e.rule>>6] |= 1 << (e.rule & 63)
-			}
-		}
-		i++
+	start, end := s.window-2, len(t)-1
+	quarter := (end - start) / 4
+	if quarter < 16 {
+		s.search(t, start, end, found)
+		return
 	}
+	b, c, d := start+quarter, start+2*quarter, start+3*quarter
+	i, k, m, n := start, b, c, d
+	for i < b && k < c && m < d && n < end {
+		x, y := s.shift[scanSlot(t[i], t[i+1])], s.shift[scanSlot(t[k], t[k+1])]
+		z, w := s.shift[scanSlot(t[m], t[m+1])], s.shift[scanSlot(t[n], t[n+1])]
+		if x == 0 || y == 0 || z == 0 || w == 0 {
+			x, y = s.stop(t, i, x, found), s.stop(t, k, y, found)
+			z, w = s.stop(t, m, z, found), s.stop(t, n, w, found)
+		}
+		i, k, m, n = i+int(x), k+int(y), m+int(z), n+int(w)
+	}
+	s.search(t, i, b, found)
+	s.search(t, k, c, found)
+	s.search(t, m, d, found)
+	s.search(t, n, end, found)
+}
+
+// search finds literals whose windows end from i on and before end.
+func (s *scanner) search(t []byte, i, end int, found []uint64) {
+	for i < end {
+		i += int(s.stop(t, i, s.shift[scanSlot(t[i], t[i+1])], found))
+	}
+}
+
+// stop compares the literals whose windows may end at i, if the shift is 0, and is how far
+// to go on.
+func (s *scanner) stop(t []byte, i int, shift uint8, found []uint64) uint8 {
+	if shift > 0 {
+		return shift
+	}
+	slot := scanSlot(t[i], t[i+1])
+	for k := s.first[slot]; k < s.first[slot+1]; k++ {
+		e := &s.at[k]
+		if from := i - e.before; from >= 0 && from+len(e.bytes) <= len(t) && e.is(t[from:from+len(e.bytes)]) {
+			found[e.rule>>6] |= 1 << (e.rule & 63)
+		}
+	}
+	return 1
 }
 
 // is reports whether bytes are the literal.

@@ -36,6 +36,7 @@ type outgoing struct {
 type entry struct {
 	window *Window
 	next   int64
+	done   bool // it is not sent
 }
 
 // press is where events are written. One goroutine makes events, so it is used for one
@@ -46,6 +47,8 @@ type press struct {
 	of      *Source
 	ahead   int // about what the events of the bytes at hand will take
 	flagged [line.NumFlags]int64
+	topic   string
+	rules   *Rules // nil: none
 }
 
 // Full reports that no line is to be begun any more.
@@ -58,8 +61,17 @@ func (b *Batch) Empty() bool { return len(b.out) == 0 }
 // known.
 func (b *Batch) Expect(bytes int) { b.press.ahead = bytes }
 
-// Emit adds an event. The positions of its files pass it once it is stored.
+// Emit adds an event, unless a rule drops it. The positions of its files pass it once it
+// is stored, or dropped.
 func (b *Batch) Emit(e *line.Event[*Window]) {
+	if r := b.press.rules; r != nil && !r.apply(e.Holds[0].Window.source, e, b.press.topic, b.Now) {
+		b.skip(e)
+		return
+	}
+	b.emit(e)
+}
+
+func (b *Batch) emit(e *line.Event[*Window]) {
 	w := e.Holds[0].Window
 	tag := kafka.Tag{Owner: w, Pos: w.made}
 	if len(e.Holds) > 1 {
@@ -72,7 +84,8 @@ func (b *Batch) Emit(e *line.Event[*Window]) {
 	b.add(w.source, e, tag)
 	for _, h := range e.Holds {
 		h.Window.made++
-		b.entries = append(b.entries, entry{h.Window, h.Next})
+		h.Window.last = h.Next
+		b.entries = append(b.entries, entry{h.Window, h.Next, false})
 	}
 }
 
@@ -122,6 +135,9 @@ func (b *Batch) Enter() {
 		w.mu.Lock()
 		for ; i < len(b.entries) && b.entries[i].window == w; i++ {
 			w.ring.push(b.entries[i].next)
+			if b.entries[i].done {
+				w.finish(w.ring.next - 1)
+			}
 		}
 		w.mu.Unlock()
 	}

@@ -38,7 +38,7 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	}
 	k.refusals.Resend(k.batch)
 	for range maxAfter + 1 {
-		k.batch.entries = append(k.batch.entries, entry{w, 4})
+		k.batch.entries = append(k.batch.entries, entry{w, 4, false})
 	}
 	k.batch.Enter()
 	if !s.Waits(w) {

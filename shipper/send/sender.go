@@ -59,6 +59,13 @@ func NewSender(topic, by string, every int, r *Refusals, reg *metrics.Registry) 
 	return s
 }
 
+// Obey has events judged by rules before they are sent; nil: by none. It goes before the
+// first event.
+func (s *Sender) Obey(r *Rules) { s.press.rules, s.press.topic = r, s.topic }
+
+// Rules are those that events are judged by; nil: none.
+func (s *Sender) Rules() *Rules { return s.press.rules }
+
 // Start gives the sender its producer, whose ProducerOptions.Done is the sender's; it
 // goes before Run.
 func (s *Sender) Start(p Producer) { s.producer = p }

@@ -3,9 +3,11 @@ package send
 import (
 	"hash/fnv"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/rule"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/line"
 	"github.com/sluicelog/sluice/shipper/source"
@@ -20,6 +22,12 @@ type Source struct {
 	bare    *schemas.Tail // without labels, for events that are too large; nil: there are none
 	width   int           // bytes of an event without message, stream and file name, at most
 	hash    uint32        // of what its partition hangs on
+
+	id     string
+	facts  rule.Source // what rules look at
+	view   *rule.View  // those that its events may match; nil: none
+	viewed bool        // view is of these facts
+	until  time.Time   // it is not read on before, as a rule says
 
 	path    string        // for messages
 	made    *int64        // events made, counted for its kind
@@ -38,7 +46,8 @@ func (r *Refusals) NewSource(made *int64) *Source { return &Source{made: made, m
 
 // Describe has what events say of their source rendered. info.ID is the source's id.
 func (s *Source) Describe(info *schemas.Source, partitionBy string) {
-	s.path, s.key = info.Path, []byte(info.ID)
+	s.path, s.key, s.id = info.Path, []byte(info.ID), info.ID
+	s.facts, s.viewed = rule.Source{App: info.ServiceName, Dataset: info.Dataset, DC: info.DC, Host: info.Host, Labels: info.Labels}, false
 	s.tail, s.bare = schemas.NewTail(info), nil
 	if len(info.Labels)+len(info.ContainerLabels) > 0 {
 		bare := *info
@@ -65,6 +74,10 @@ func (s *Source) Describe(info *schemas.Source, partitionBy string) {
 // Width is how many bytes an event of the source has at most, besides its message and
 // file name.
 func (s *Source) Width() int { return s.width }
+
+// Delayed reports whether the source is not to be read on yet, since it has more than a
+// rule allows. It is for who makes events.
+func (s *Source) Delayed(now time.Time) bool { return now.Before(s.until) }
 
 // Problem is why Kafka refuses events of the source; empty: it takes all.
 func (s *Source) Problem() string { return s.problem.Reason() }

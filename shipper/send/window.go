@@ -8,6 +8,7 @@ import "sync"
 type Window struct {
 	source *Source
 	made   int64 // sequence number of the next event; owned by who makes events
+	last   int64 // Next of the last one; owned by who makes events
 
 	mu       sync.Mutex
 	position int64 // guarded by mu, as all that follows
@@ -15,7 +16,9 @@ type Window struct {
 }
 
 // NewWindow is the window of a file of a source, below whose offset all is stored.
-func NewWindow(s *Source, offset int64) *Window { return &Window{source: s, position: offset} }
+func NewWindow(s *Source, offset int64) *Window {
+	return &Window{source: s, position: offset, last: offset}
+}
 
 // Position is up to where all is stored, and how many events are under way; of those,
 // the ones in batches that were not handed over yet are not counted.
@@ -49,12 +52,17 @@ func (w *Window) Source() *Source { return w.source }
 func (w *Window) Stored(seq int64, n int) (finished int) {
 	w.mu.Lock()
 	for i := range int64(n) {
-		if at := w.ring.done(seq + i); at >= 0 {
-			w.position = at
-		}
+		w.finish(seq + i)
 	}
 	w.mu.Unlock()
 	return n
+}
+
+// finish lets the position pass an event if all before it are finished; the lock is held.
+func (w *Window) finish(seq int64) {
+	if at := w.ring.done(seq); at >= 0 {
+		w.position = at
+	}
 }
 
 // Refused learns that Kafka does not take an event as it is.

@@ -9,7 +9,7 @@ import (
 // Lines and bytes read are counted by kind of source: docker or file.
 var (
 	bytesRead     = metrics.NewCounter("shipper_read_bytes", "bytes", "Read from log files; bytes read again after a restart are counted again", "source")
-	eventsMade    = metrics.NewCounter("shipper_made_events", "events", "Events made of what was read; made = acknowledged + in flight", "source")
+	eventsMade    = metrics.NewCounter("shipper_made_events", "events", "Events made of what was read; made = dropped + acknowledged + in flight", "source")
 	eventsFlagged = metrics.NewCounter("shipper_flagged_events", "events", "Events by log.flags: partial (a line without end), split (a piece of a line over the limit), cleaned (not UTF-8), torn (not a line of its format), hole (NULs before the line were skipped)", "flag")
 	linesJoined   = metrics.NewCounter("shipper_joined_lines", "lines", "Lines put together from dockerd's 16 KiB pieces")
 	holeBytes     = metrics.NewCounter("shipper_hole_bytes", "bytes", "Runs of NULs in log files that are in log.size of an event and in no message, as a crash of the host or a truncation under a writer leaves them")
@@ -38,7 +38,7 @@ var (
 )
 
 var (
-	_ = metrics.NewBalance(eventsMade, inFlight, send.EventsAcknowledged)
+	_ = metrics.NewBalance(eventsMade, inFlight, send.EventsAcknowledged, send.EventsDropped)
 	_ = metrics.NewLosses(givenUpFiles, leftOpenFiles, missed)
 )
 

@@ -17,6 +17,7 @@ func (t *Tail) report() {
 	l.joined.Add(float64(t.maker.Joined))
 	l.holes.Add(float64(t.maker.Holes))
 	t.maker.Joined, t.maker.Holes = 0, 0
+	t.sender.Rules().Report()
 	for i, n := range t.sender.Flagged() {
 		l.flagged[i].Add(float64(n))
 	}

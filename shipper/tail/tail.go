@@ -142,6 +142,9 @@ func (t *Tail) Run(ctx context.Context) {
 		case <-poll.C:
 			t.now = time.Now()
 			t.poller.poll(t.batch)
+			if t.batch != nil {
+				t.batch.Summarise(t.now)
+			}
 		case <-storing.C:
 			t.now = time.Now()
 			t.finder.saver.save(t.now)

@@ -14,7 +14,7 @@ func (t *reader) work(out *send.Batch) {
 	if f.turn.read == 0 {
 		f.turn.from = f.safe()
 	}
-	switch more := !f.waits() && t.step(out, f); {
+	switch more := !f.waits() && !f.src.sent.Delayed(t.now) && t.step(out, f); {
 	case !more:
 		q.park()
 		if f.extent.eof {
