@@ -39,20 +39,27 @@ func (accessLog) Read(p *Parser) bool {
 	if open == 0 && request == nil {
 		return false // an error log
 	}
-	p.takeTime(&t)
 	r := requestOf(request)
 	switch {
 	case request != nil:
 		r.common(m, after, open == 0)
 	case bytes.IndexByte(m[:open], ' ') == open-1: // HAProxy: one word before the time
+		if bytes.LastIndexByte(m[:open], ':') < 1 {
+			return false
+		}
 		r.haproxy(m, end+2)
 	default: // Amazon S3: the request is farther on
-		if n := bytes.Index(m[end:min(len(m), end+accessHead)], []byte(`\"`)); n > 0 {
-			request, after = quoted(m, end+n)
-			r = requestOf(request)
-			r.common(m, after, false)
+		n := bytes.Index(m[end:min(len(m), end+accessHead)], []byte(`\"`))
+		if n < 0 {
+			return false
 		}
+		request, after = quoted(m, end+n)
+		if r = requestOf(request); r.method == nil {
+			return false
+		}
+		r.common(m, after, false)
 	}
+	p.takeTime(&t)
 	if open > 0 {
 		p.accessSource(m[:open-1])
 	}

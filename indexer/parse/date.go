@@ -109,6 +109,10 @@ func matchAfterDate(b []byte, n int, c *Civil) int {
 		if n++; at(b, n) == ':' {
 			n++
 		}
+	case ch == ' ' && at(b, n+1) == '-' && at(b, n+2) == ' ': // Gin
+		n += 3
+	case ch == '\\' && at(b, n+1) == 't': // a tab
+		n += 2
 	case ch == ' ' || ch == ',' && at(b, n+1) == ' ' || ch >= 0x80: // 上午, 星期六
 		if ch == ',' {
 			n++
@@ -196,7 +200,7 @@ func (c *Civil) clock(n int) int {
 // matchFraction reads a fraction after . or , or, of three digits, after : at b[i].
 func matchFraction(b []byte, i int, c *Civil) int {
 	if s := at(b, i); s == '.' || s == ',' || s == ':' {
-		if nano, n := rfc3339.Fraction(b, i+1); n > i+1 && (s != ':' || n == i+4) {
+		if nano, n := rfc3339.Fraction(b, i+1); n > i+1 && (s != ':' || n == i+4) && (s != ',' || at(b, n) != ',') { // 47,12,13 are columns
 			c.nano = nano
 			return n
 		}
@@ -332,7 +336,7 @@ func matchShort(b []byte, c *Civil) int {
 		return 0
 	}
 	sep := at(b, n)
-	if sep == '\xe6' {
+	if sep == '\xe6' || sep == '\xec' {
 		return matchMonthDay(b, n, first, c)
 	}
 	if sep != '-' && sep != '/' && sep != '.' && sep != ' ' {
@@ -411,7 +415,7 @@ func matchDayMonth(b []byte, n, day int, c *Civil) int {
 // matchYear: 2026年11月21日 08:57:47, 2026 Nov 21 08:57:47.
 func matchYear(b []byte, c *Civil) int {
 	year, _ := number(b[:4], 0)
-	k := after(b, 4, "年")
+	k := after(b, 4, "年", "년 ", "년")
 	if k == 4 {
 		if c.month, k = monthAt(b, 5); b[4] != ' ' || c.month == 0 || at(b, k) != ' ' {
 			return 0
@@ -431,7 +435,7 @@ func matchYear(b []byte, c *Civil) int {
 // matchMonthDay: 11月21日 08:57:47, 11月 21 08:57:47, 11月 21, 2026 8:57:47; the number of the
 // month is read.
 func matchMonthDay(b []byte, n, month int, c *Civil) int {
-	k := after(b, n, "月")
+	k := after(b, n, "月", "월")
 	if k == n {
 		return 0
 	}
@@ -445,7 +449,7 @@ func matchDay(b []byte, k int, c *Civil) int {
 	if c.day = day; !c.date() {
 		return 0
 	}
-	if n = after(b, n, "日", "号"); at(b, n) == ',' && at(b, n+1) == ' ' {
+	if n = after(b, n, "日", "号", "號", "일"); at(b, n) == ',' && at(b, n+1) == ' ' {
 		n++
 	}
 	if year, end := number(b, skipSpaces(b, n, len(b))); c.year == 0 && end-skipSpaces(b, n, len(b)) == 4 && year > 1900 {
@@ -644,16 +648,16 @@ var months = func() map[string]int {
 	names := map[string]int{}
 	for m, list := range []string{
 		"jan january janv janvier januar jänner jän ene enero janeiro gen gennaio januari янв января 一月",
-		"feb february févr février februar fév febrero fev fevereiro febbraio februari фев февраля 二月",
+		"feb february févr février februar fév febrero fev fevereiro febbraio februari фев февр февраля 二月",
 		"mar march mars märz mär mrz marzo março maart mrt мар марта 三月",
 		"apr april avr avril abr abril aprile апр апреля 四月",
 		"may mai mayo maio mag maggio mei мая май 五月",
 		"jun june juin juni junio junho giu giugno июн июня 六月",
 		"jul july juil juillet juli julio julho lug luglio июл июля 七月",
 		"aug august août aoû ago agosto augustus авг августа 八月",
-		"sep sept september septembre septiembre set setembro settembre сен сентября 九月",
+		"sep sept september septembre septiembre set setembro settembre сен сент сентября 九月",
 		"oct october octobre oktober okt octubre outubro out ottobre ott окт октября 十月",
-		"nov november novembre noviembre novembro ноя ноября 十一月",
+		"nov november novembre noviembre novembro ноя нояб ноября 十一月",
 		"dec december déc décembre dezember dez dic diciembre dezembro dicembre дек декабря 十二月",
 	} {
 		for _, n := range bytes.Fields([]byte(list)) {

@@ -277,6 +277,12 @@ func (h *head) inside(open byte, in []byte, end int) {
 		capitals := allUpper(word)
 		level := placeLevel(word)
 		switch {
+		case level == "" && string(in) == "DEPRECATION": // Elasticsearch
+			level = levelWarn
+		case level == "" && len(in) == 1 && h.timed && h.since == 0 && open == '[': // Beego: [E]
+			level = letterLevel(in[0])
+		case level == "" && len(word) == 6 && len(word) < len(in) && isDigit(word[5]): // Apache: [core:trace3]
+			level = levelOf(word[:5])
 		case level == "" && string(in) == "System" && bytes.HasPrefix(h.m[min(end, len(h.m)):], []byte(" [MY-")):
 			level, capitals = levelInfo, true // MySQL
 		case level != "" && (h.plain > 0 || open == '(') && !capitals:
@@ -327,6 +333,12 @@ func (h *head) word() bool {
 	if n := h.time(start, false); n > 0 {
 		h.i = n
 		return true
+	}
+	if c := m[start]; (c == '*' || c == '.') && isUpper(at(m, start+1)) && !h.timed && h.words == 1 { // Cisco: 000123: *Nov 21
+		if n := h.time(start+1, true); n > 0 {
+			h.i, h.bracketed = n, false
+			return true
+		}
 	}
 	end := start
 	for end < h.limit && kinds[m[end]]&endsWord == 0 {
@@ -401,7 +413,7 @@ func (h *head) level(w []byte, start, end int, colon bool) bool {
 	level := levelOf(base)
 	next := skipSpaces(h.m, end, h.limit)
 	if level == "" {
-		if string(w) != "fail" || !colon || h.words > 0 || h.nameEnd(next) == 0 { // .NET
+		if string(w) != "fail" || !colon || h.words > 0 && h.since > 0 || h.nameEnd(next) == 0 { // .NET
 			return false
 		}
 		level = levelError
@@ -430,7 +442,7 @@ func (h *head) level(w []byte, start, end int, colon bool) bool {
 		return false
 	}
 	h.take(level, rankBare)
-	if colon && h.words == 0 && next == end+1 { // .NET: info: My.App[0]
+	if colon && (h.words == 0 || h.timed && h.since == 0) && next == end+1 { // .NET: info: My.App[0]
 		if n := h.nameEnd(next); n > 0 {
 			h.logger(h.m[next:n], true)
 			h.plain = 2
@@ -522,7 +534,10 @@ func (h *head) separated(end int) bool {
 	case '[': // log4net: My.App [(null)] - text
 		for k := n; k < h.limit && k < n+60; k++ {
 			if h.m[k] == ']' {
-				return at(h.m, k+1) == ' ' && at(h.m, k+2) == '-' && at(h.m, k+3) == ' '
+				if k++; bytes.HasPrefix(h.m[k:], []byte(" <(null)>")) {
+					k += len(" <(null)>")
+				}
+				return at(h.m, k) == ' ' && at(h.m, k+1) == '-' && at(h.m, k+2) == ' '
 			}
 		}
 	}
@@ -553,6 +568,7 @@ func (h *head) letter(w []byte, end int) bool {
 		word++
 	}
 	switch {
+	case at(m, end-1) == '!' && h.since == 0: // Telegraf: E! text
 	case at(m, next) == '|' && at(m, next+1) == ' ': // etcd: I | raft: text
 	case at(m, end) == ']' && h.bracketed: // [08:57:47.123 E]
 	case h.numbers >= 2 && word > next && at(m, skipSpaces(m, word, h.limit)) == ':': // Android: 1234 5678 E Tag: text
@@ -588,6 +604,8 @@ func (h *head) cisco(w []byte) bool {
 func (h *head) foreign(w []byte, colon bool) bool {
 	if n := bytes.Index(w, []byte("：")); n > 0 {
 		w, colon = w[:n], true
+	} else if rest, ok := bytes.CutPrefix(w, []byte("【")); ok {
+		w, _, colon = bytes.Cut(rest, []byte("】"))
 	}
 	if level := foreignLevels[string(w[:min(len(w), 64)])]; level != "" && h.plain == 0 && (colon || h.timed) {
 		h.take(level, rankBare)
@@ -603,6 +621,10 @@ func (h *head) text(w []byte, start, end int, colon bool) bool {
 	name := w
 	if n := bytes.IndexByte(w, '#'); n > 0 { // Jenkins: hudson.model.Run#execute
 		name = w[:n]
+	} else if n := bytes.LastIndexByte(w, ':'); n > 0 && digits(w[n+1:]) > 0 { // a line: c.q.Order:45, but main.go:12 is a file
+		if name = w[:n]; bytes.Count(name, []byte(".")) == 1 && isSmall(name[bytes.IndexByte(name, '.')+1:]) {
+			name = w
+		}
 	}
 	if isLogger(name) {
 		if colon && !h.timed && h.rank == rankNone && isThrown(name) {
@@ -634,6 +656,9 @@ func (h *head) text(w []byte, start, end int, colon bool) bool {
 	case colon && h.plain == 0 && isIdentifier(w) && (h.timed || h.words == 0) && !isThrown(w):
 		return true // a program, or a part of one
 	case h.mark == '-' && h.separated(end): // Python: - module - ERROR -
+		if h.class == nil && h.timed && h.since == 0 && isIdentifier(w) {
+			h.class = w
+		}
 		return true
 	}
 	h.plain++
@@ -711,7 +736,11 @@ func (h *head) finish() bool {
 	if h.weak && f.Level == "" {
 		f.Time, f.Doubted, h.timed = time.Time{}, false, false
 	}
-	return h.timed || f.Level != ""
+	if !h.timed && f.Level == "" {
+		f.Logger = nil
+		return false
+	}
+	return true
 }
 
 // trailing is the logger in parentheses that the first line ends with.

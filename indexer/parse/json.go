@@ -140,11 +140,15 @@ func (l *lifting) one(means meaning, value []byte, i int) bool {
 		}
 	case meansInstant:
 		l.timeObject(value)
+	case meansRecord:
+		l.record(value)
 	case meansLevel:
 		level := levelText(inside)
 		if value[0] == '{' { // loguru, log4j: {"name":"INFO"}
-			if name, ok := l.p.member(value, "name"); ok {
-				level = levelText(name)
+			for _, name := range [...]string{"name", "levelStr"} {
+				if text, ok := l.p.member(value, name); ok {
+					level = levelText(text)
+				}
 			}
 			l.setLevel(level)
 			return false
@@ -251,6 +255,32 @@ func (l *lifting) logObject(value []byte) {
 	if logger, ok := l.p.member(value, "logger"); ok && !l.taken.Has(RoleLogger) {
 		f.Logger = logger
 		l.taken |= RoleLogger
+	}
+}
+
+// record reads what loguru makes of one: {"level":{"name":"INFO"},"time":{"repr":"..."},
+// "message":"x","name":"a"}. All of it stays in App.
+func (l *lifting) record(value []byte) {
+	if value[0] != '{' || !l.p.record.Read(value) {
+		return
+	}
+	for _, m := range l.p.record.Members {
+		inside, quoted := insideOf(m.Value)
+		switch string(m.Key) {
+		case "level":
+			l.one(meansLevel, m.Value, 0)
+		case "time":
+			l.timeObject(m.Value)
+		case "message":
+			if quoted && isMessage(inside) && !l.taken.Has(RoleMessage) {
+				l.p.found.Message = inside
+				l.taken |= RoleMessage
+			}
+		case "name":
+			if quoted && !l.taken.Has(RoleLogger) {
+				l.p.found.Logger = inside
+			}
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ type Parser struct {
 
 	object jsontext.Object
 	inner  jsontext.Object // of a member
+	record jsontext.Object // of a member that has such members
 	text   []byte          // the message unescaped
 	part   []byte          // a part of it, unescaped
 	pairs  []byte          // logfmt as JSON
@@ -121,6 +122,7 @@ func (p *Parser) Shed(size int) {
 	}
 	p.object.Shed()
 	p.inner.Shed()
+	p.record.Shed()
 }
 
 // timeAt reads a time at an index of the message and returns the index after it, 0 for

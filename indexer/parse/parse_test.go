@@ -54,7 +54,7 @@ func TestParseText(t *testing.T) {
 	f(`[2026-11-21 08:57:47,123] INFO [Broker id=1] started (kafka.server.KafkaServer)`, "text", ms, "info", "kafka.server.KafkaServer")
 	f(`[2026-11-21T08:57:47,123][WARN ][o.e.c.Foo            ] [node-1] text`, "text", ms, "warn", "o.e.c.Foo")
 	f(`2026-11-21 08:57:47,123 - my.module - ERROR - text`, "text", ms, "error", "my.module")
-	f(`2026-11-21 08:57:47,123 - module - ERROR - text`, "text", ms, "error", "")
+	f(`2026-11-21 08:57:47,123 - module - ERROR - text`, "text", ms, "error", "module")
 	f(`2026-11-21 08:57:47.123|ERROR|c.q.Foo|text`, "text", ms, "error", "c.q.Foo")
 	f(`2026-11-21T08:57:47.123456+08:00 0 [Warning] [MY-010055] [Server] text`, "text", "2026-11-21T00:57:47.123456", "warn", "")
 	f(`21-Nov-2026 08:57:47.123 SEVERE [main] org.apache.catalina.Foo text`, "text", ms, "error", "")

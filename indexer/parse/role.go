@@ -22,6 +22,7 @@ const (
 	meansNothing meaning = iota
 	meansTime
 	meansTimePerhaps // where no other member is the time
+	meansRecord      // loguru: {"level":{},"time":{},"message":"x"}
 	meansCreated     // Python's number of seconds
 	meansInstant     // log4j2: {"epochSecond":1,"nanoOfSecond":2}
 	meansLevel
@@ -46,7 +47,7 @@ const (
 
 // meanings is by the numbers above.
 var meanings = [...]Roles{
-	meansTime: RoleTime, meansTimePerhaps: RoleTime, meansCreated: RoleTime, meansInstant: RoleTime,
+	meansTime: RoleTime, meansTimePerhaps: RoleTime, meansCreated: RoleTime, meansInstant: RoleTime, meansRecord: RoleTime,
 	meansLevel: RoleLevel, meansLevelPython: RoleLevel, meansLevelLogback: RoleLevel, meansLevelOTel: RoleLevel, meansLevelNET: RoleLevel, meansLevelSyslog: RoleLevel, meansLevelMongo: RoleLevel, meansTags: RoleLevel,
 	meansMessage: RoleMessage, meansMessagePerhaps: RoleMessage, meansLog: RoleMessage, meansFields: RoleMessage,
 	meansLogger: RoleLogger, meansLoggerPerhaps: RoleLogger, meansName: RoleLogger,
@@ -69,14 +70,16 @@ func meaningOf(key []byte) meaning {
 		"__REALTIME_TIMESTAMP", "time_iso8601", "time_local", "stageTimestamp", "timeStamp", "time_stamp", "log_time", "logTime", "logtime", "dateTime", "DateTime", "timestamp_ms", "ts_ms",
 		"log.timestamp", "log_timestamp", "时间", "日志时间":
 		return meansTime
-	case "date", "eventTime", "event_time", "@time", "datetime_iso", "observed_timestamp", "observedTimeUnixNano", "start_time", "startTime":
+	case "date", "eventTime", "event_time", "@time", "datetime_iso", "observed_timestamp", "observedTimeUnixNano", "start_time", "startTime", "msec", "T":
 		return meansTimePerhaps
 	case "created":
 		return meansCreated
+	case "record":
+		return meansRecord
 	case "instant":
 		return meansInstant
 	case "level", "lvl", "severity", "log.level", "loglevel", "logLevel", "levelname", "level_name", "@l", "Level", "log_level", "severity_text", "severityText", "SeverityText", "@level", "LEVEL", "Severity",
-		"error_severity", "levelName", "LogLevelName", "级别", "等级", "日志级别":
+		"error_severity", "levelName", "L", "LogLevelName", "级别", "等级", "日志级别":
 		return meansLevel
 	case "levelno":
 		return meansLevelPython
@@ -94,7 +97,7 @@ func meaningOf(key []byte) meaning {
 		return meansLevelMongo
 	case "tags":
 		return meansTags
-	case "message", "msg", "short_message", "@m", "Message", "MESSAGE", "@message", "RenderedMessage", "renderedMessage", "消息", "内容", "日志内容":
+	case "message", "msg", "short_message", "@m", "Message", "MESSAGE", "@message", "RenderedMessage", "renderedMessage", "formattedMessage", "M", "消息", "内容", "日志内容":
 		return meansMessage
 	case "event", "@mt", "MessageTemplate", "messageTemplate", "text":
 		return meansMessagePerhaps
@@ -102,9 +105,9 @@ func meaningOf(key []byte) meaning {
 		return meansLog
 	case "fields", "body", "Body":
 		return meansFields
-	case "logger", "logger_name", "loggerName", "log.logger", "SourceContext", "Category", "CategoryName", "@module", "@logger":
+	case "logger", "logger_name", "loggerName", "log.logger", "SourceContext", "Category", "CategoryName", "categoryName", "@module", "@logger":
 		return meansLogger
-	case "component", "target", "channel", "c", "SYSLOG_IDENTIFIER":
+	case "component", "target", "channel", "c", "N", "SYSLOG_IDENTIFIER":
 		return meansLoggerPerhaps
 	case "name":
 		return meansName

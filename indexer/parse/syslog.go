@@ -58,6 +58,14 @@ func (syslogTime) Read(p *Parser) bool {
 			return false
 		}
 		p.takeTime(&t)
+		_, k := wordAt(m, n+1)
+		if word, k := wordAt(m, k); levelOf(word) != "" && isSmall(word) { // F5: host, level, program
+			if end := h.readTag(m[min(len(m), k+1):]); end > 0 {
+				p.found.Level = levelOf(word)
+				p.syslogFields(&h)
+				return true
+			}
+		}
 		p.headAfterTime(p.start + n)
 		return true
 	}

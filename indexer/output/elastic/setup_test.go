@@ -171,6 +171,9 @@ func TestMappingsHoldEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range samples.Records {
+		if strings.HasPrefix(s.What, "foreign") { // these have what they like
+			continue
+		}
 		e := document.NewEncoder(document.Options{Pattern: pattern, Zone: time.UTC, Codec: s.Codec})
 		e.At(samples.ReadTime)
 		r := s.Kafka()
