@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -98,13 +99,13 @@ func (h *host) ask(ctx context.Context) *Refusal {
 		return noAnswer(h, err)
 	}
 	defer res.Body.Close()
+	said, err := io.ReadAll(io.LimitReader(res.Body, 256<<10))
+	if err != nil {
+		return noAnswer(h, err)
+	}
 	why := &Refusal{Host: h.name, Status: res.StatusCode}
 	switch {
 	case res.StatusCode == http.StatusOK:
-		said, err := io.ReadAll(io.LimitReader(res.Body, 256<<10))
-		if err != nil {
-			return noAnswer(h, err)
-		}
 		if isElasticsearch(said) {
 			return nil
 		}
@@ -113,9 +114,9 @@ func (h *host) ask(ctx context.Context) *Refusal {
 	case res.StatusCode == http.StatusForbidden:
 		return nil
 	}
-	why = readRefusal(res.StatusCode, res.Body)
+	why = readRefusal(res.StatusCode, bytes.NewReader(said))
 	why.Host = h.name
-	if why.Kind != "" && res.StatusCode < 500 && res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusTooManyRequests {
+	if (why.Kind != "" || isNoSuchMethod(said)) && res.StatusCode < 500 && res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusTooManyRequests {
 		return nil
 	}
 	return why
@@ -130,6 +131,17 @@ func isElasticsearch(said []byte) bool {
 	}
 	m, ok := o.Member("version")
 	return ok && o.Read(m.Value) && text(&o, "number") != ""
+}
+
+// isNoSuchMethod reports whether an answer is that of an Elasticsearch which knows no GET /:
+// {"error": "Incorrect HTTP method ...", "status": 405}.
+func isNoSuchMethod(said []byte) bool {
+	var o jsontext.Object
+	if !o.Read(said) {
+		return false
+	}
+	_, ok := o.Member("status")
+	return ok && text(&o, "error") != ""
 }
 
 // noAnswer is why a host gave no answer, and the cure where it is a matter of settings.
