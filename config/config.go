@@ -164,13 +164,14 @@ type Docker struct {
 
 // Files is a source of plain files.
 type Files struct {
-	Paths      []string          `yaml:"paths"`                     // globs, ** for any depth, {a,b} for alternatives
-	Exclude    []string          `yaml:"exclude"`                   // globs, as in paths
-	Dataset    string            `yaml:"dataset"`                   // event.dataset
-	Codec      string            `yaml:"codec" enum:"plain docker"` // plain: text lines; docker: lines of the json-file driver
-	FilePrefix bool              `yaml:"file_prefix"`               // as docker.file_prefix
-	Labels     map[string]string `yaml:"labels"`                    // labels.* of its events
-	App        string            `yaml:"app"`                       // service.name of its events
+	Paths       []string          `yaml:"paths"`                     // globs, ** for any depth, {a,b} for alternatives
+	Exclude     []string          `yaml:"exclude"`                   // globs, as in paths
+	Dataset     string            `yaml:"dataset"`                   // event.dataset
+	Codec       string            `yaml:"codec" enum:"plain docker"` // plain: text lines; docker: lines of the json-file driver
+	FilePrefix  bool              `yaml:"file_prefix"`               // as docker.file_prefix
+	FollowLinks bool              `yaml:"follow_links"`              // links below the first wildcard are followed, to regular files that the directory's owner or root owns
+	Labels      map[string]string `yaml:"labels"`                    // labels.* of its events
+	App         string            `yaml:"app"`                       // service.name of its events
 }
 
 // Aggregator relays from the data centres' clusters to the central one.

@@ -32,6 +32,7 @@ func TestFileRenamedToAnotherFollowedNameIsNotSentAgain(t *testing.T) {
 
 func TestFilesAreNotForgottenWhileTheirNamesCannotBeLookedAt(t *testing.T) {
 	s := newSite(t).plain()
+	s.cfg.Shipper.Files[0].FollowLinks = true // else the loop below is not looked at
 	s.cfg.Shipper.HoldDeleted = config.Duration(50 * time.Millisecond)
 	s.append("web.log", lines("a", 0, 20))
 	s.start()

@@ -47,6 +47,15 @@ func StatPath(path string) (Stat, error) {
 	return s, nil
 }
 
+// LstatPath is the state of what is under a path; a link is no regular file.
+func LstatPath(path string) (Stat, error) {
+	s, err := statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return s, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return s, nil
+}
+
 // StatOpen is the state of an open file, whatever its name is now.
 func StatOpen(fd int) (Stat, error) { return statx(fd, "", unix.AT_EMPTY_PATH) }
 
@@ -54,7 +63,7 @@ func statx(dir int, path string, flags int) (Stat, error) {
 	var x unix.Statx_t
 	err := unix.Statx(dir, path, flags|unix.AT_STATX_SYNC_AS_STAT, unix.STATX_BASIC_STATS|int(AskBirth), &x)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // old kernel, or an old seccomp profile
-		return oldStat(dir, path)
+		return oldStat(dir, path, flags)
 	}
 	if err != nil {
 		return Stat{}, err
@@ -72,13 +81,13 @@ func statx(dir int, path string, flags int) (Stat, error) {
 	return s, nil
 }
 
-func oldStat(dir int, path string) (Stat, error) {
+func oldStat(dir int, path string, flags int) (Stat, error) {
 	var x unix.Stat_t
 	var err error
 	if path == "" {
 		err = unix.Fstat(dir, &x)
 	} else {
-		err = unix.Stat(path, &x)
+		err = unix.Fstatat(dir, path, &x, flags&unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
 		return Stat{}, err
@@ -96,14 +105,20 @@ func oldStat(dir int, path string) (Stat, error) {
 // waiting for its other end. Reading does not change its time of access, which would be
 // a write to its inode, if we may do so.
 func Open(path string) (int, Stat, error) {
-	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
-	fd, err := unix.Open(path, flags|unix.O_NOATIME, 0)
+	fd, err := unix.Open(path, openFlags|unix.O_NOATIME, 0)
 	if errors.Is(err, unix.EPERM) { // another user's
-		fd, err = unix.Open(path, flags, 0)
+		fd, err = unix.Open(path, openFlags, 0)
 	}
 	if err != nil {
 		return -1, Stat{}, &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	return opened(fd, path)
+}
+
+const openFlags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+
+// opened is what was opened, if it is a regular file; else it is closed.
+func opened(fd int, path string) (int, Stat, error) {
 	s, err := StatOpen(fd)
 	if err == nil && !s.Regular {
 		err = errNotRegular

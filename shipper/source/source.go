@@ -40,6 +40,9 @@ func (s *Spec) Key() string { return s.Kind + " " + s.Name }
 type Hints struct {
 	FilePrefix bool // file names stand before its lines
 
+	Root        string // below it no link is followed to the source's files; empty: Path was named by who runs sluice, only its siblings were not
+	FollowLinks bool   // links below Root are followed, to regular files that the owner of the directory, or root, owns
+
 	Siblings []string  // rotated files that are not Path.1, Path.2 and so on; oldest first
 	Exclude  glob.List // siblings that are not to be read
 	Sealed   bool      // a file does not grow any more once there is a younger one

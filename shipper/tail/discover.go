@@ -147,7 +147,11 @@ func (t *finder) follow(s *origin, c candidate, live *file) (f *file, opened boo
 // discoverer knows, path.0, path.1 and so on until the first that is missing, path.
 func (t *finder) candidates(s *origin) (out []candidate, err error) {
 	look := func(path string) (there bool, err error) {
-		st, err := disk.StatPath(path)
+		stat := disk.StatPath
+		if h := &s.spec.Hints; !h.FollowLinks && (path != s.spec.Path || h.Root != "") {
+			stat = disk.LstatPath
+		}
+		st, err := stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}

@@ -107,7 +107,7 @@ func (t *finder) reopen(f *file) {
 		t.lacks(f.src, errLimit)
 		return
 	}
-	fd, st, err := disk.Open(f.path)
+	fd, st, err := openFile(f.src, f.path)
 	if err != nil {
 		t.trouble(f.src, err)
 		return

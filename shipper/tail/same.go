@@ -68,7 +68,7 @@ func elsewhere(path string, st disk.Stat) bool {
 // another content than an open descriptor shows, but the same inode, and the bytes before
 // the position. The generation stays.
 func (t *finder) copiedUp(f *file) bool {
-	fd, st, err := disk.Open(f.path)
+	fd, st, err := openFile(f.src, f.path)
 	if err != nil {
 		return false
 	}

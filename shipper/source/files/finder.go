@@ -118,12 +118,15 @@ func byBirth(specs []source.Spec) {
 // found lists the sources that the entry's globs match now, by path. Rotated files belong
 // to theirs; those with a number need not be matched themselves.
 func (e *entry) found(out *hits) (specs []source.Spec) {
-	matched, listed := map[string]bool{}, listings{}
+	matched, roots, listed := map[string]bool{}, map[string]string{}, listings{}
 	var numbered []string
 	for _, pattern := range e.paths {
-		found, err := expand(pattern, listed)
-		hit := Hit{Glob: pattern.String(), Directories: found.directories, Others: found.others}
-		for _, p := range found.paths {
+		found, err := expand(pattern, listed, e.cfg.FollowLinks)
+		hit := Hit{Glob: pattern.String(), Directories: found.directories, Others: found.others, Links: found.links}
+		for i, p := range found.paths {
+			if root, ok := roots[p]; !ok || len(found.roots[i]) < len(root) {
+				roots[p] = found.roots[i]
+			}
 			wanted, ignored := !e.exclude.Match(p), ignoredName(p)
 			matched[p] = matched[p] || wanted && !ignored
 			hit.count(wanted, ignored)
@@ -155,6 +158,7 @@ func (e *entry) found(out *hits) (specs []source.Spec) {
 	for _, p := range live {
 		slices.Sort(rotated[p])
 		specs = append(specs, e.spec(p, slices.Compact(rotated[p])))
+		specs[len(specs)-1].Hints.Root, specs[len(specs)-1].Hints.FollowLinks = roots[p], e.cfg.FollowLinks
 	}
 	return specs
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -187,7 +188,7 @@ func TestAGlobWithNothingToReadIsReportedOnce(t *testing.T) {
 	if n := strings.Count(log.String(), "\n"); n != 9 {
 		t.Errorf("%d lines are logged: %s", n, log.String())
 	}
-	if got := s.Status().([]Hit); len(got) != len(cfg.Paths) || got[0] != (Hit{Glob: dir + "/*.log", Files: 1}) || got[3] != (Hit{Glob: dir + "/*.dir", Directories: 2}) || got[5].Compressed != 1 {
+	if got := s.Status().([]Hit); len(got) != len(cfg.Paths) || !reflect.DeepEqual(got[0], Hit{Glob: dir + "/*.log", Files: 1}) || !reflect.DeepEqual(got[3], Hit{Glob: dir + "/*.dir", Directories: 2}) || got[5].Compressed != 1 {
 		t.Errorf("status %+v", got)
 	}
 	touch(t, dir, "literal.log")
@@ -195,5 +196,34 @@ func TestAGlobWithNothingToReadIsReportedOnce(t *testing.T) {
 	s.scan(t.Context(), changes)
 	if n := strings.Count(log.String(), "glob has files now"); n != 1 {
 		t.Errorf("%d times that there are files: %s", n, log.String())
+	}
+}
+
+// Links below a wildcard are in /status, and logged once a glob.
+func TestLinksAreReported(t *testing.T) {
+	dir := t.TempDir()
+	touch(t, dir, "a.log", "other")
+	for _, name := range []string{"b.log", "a.log.1"} {
+		if err := os.Symlink(filepath.Join(dir, "other"), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	s, err := New([]config.Files{{Paths: []string{dir + "/*.log"}}}, time.Second, slog.New(slog.NewTextHandler(&log, nil)), metrics.New("shipper", "h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := make(chan source.Change, 10)
+	for range 3 {
+		s.scan(t.Context(), changes)
+	}
+	if got, want := s.Status().([]Hit)[0].Links, []string{dir + "/a.log.1", dir + "/b.log"}; !slices.Equal(got, want) {
+		t.Errorf("links %q, want %q", got, want)
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), dir+"/a.log.1") {
+		t.Errorf("logged %d times: %s", n, log.String())
+	}
+	if c := <-changes; c.Spec.Hints.Root != dir || c.Spec.Hints.FollowLinks || len(c.Spec.Hints.Siblings) > 0 {
+		t.Errorf("%+v", c.Spec.Hints)
 	}
 }

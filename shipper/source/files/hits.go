@@ -2,6 +2,7 @@ package files
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -11,7 +12,7 @@ import (
 
 var (
 	globsEmpty = metrics.NewGauge("shipper_empty_globs", "globs", "Globs of shipper.files that match no file that is read")
-	notRead    = metrics.NewGauge("shipper_unread_matches", "files", "What globs of shipper.files match and is not read: excluded and compressed files, directories, others (links to nothing, pipes, devices)", "reason")
+	notRead    = metrics.NewGauge("shipper_unread_matches", "files", "What globs of shipper.files match and is not read: excluded and compressed files, directories, others (links to nothing, pipes, devices), links below a wildcard", "reason")
 )
 
 // Hit is what a glob matched when it was last expanded.
@@ -22,7 +23,9 @@ type Hit struct {
 	Compressed  int    `json:"compressed,omitempty"`
 	Directories int    `json:"directories,omitempty"`
 	Others      int    `json:"others,omitempty"`
-	Error       string `json:"error,omitempty"` // where it could not look
+
+	Links []string `json:"links,omitempty"` // that are not followed; the first of them
+	Error string   `json:"error,omitempty"` // where it could not look
 }
 
 func (h *Hit) count(wanted, compressed bool) {
@@ -42,7 +45,7 @@ func (h *Hit) nothing() string {
 	for _, k := range []struct {
 		n    int
 		what string
-	}{{h.Excluded, "excluded files"}, {h.Compressed, "compressed files"}, {h.Directories, "directories"}, {h.Others, "links to nothing, pipes or devices"}} {
+	}{{h.Excluded, "excluded files"}, {h.Compressed, "compressed files"}, {h.Directories, "directories"}, {h.Others, "links to nothing, pipes or devices"}, {len(h.Links), "links, which are not followed"}} {
 		if k.n > 0 {
 			only = append(only, k.what)
 		}
@@ -61,6 +64,8 @@ type hits struct {
 	log             *slog.Logger
 	empty           metrics.Gauge
 	unread          map[string]metrics.Gauge
+	linked          logonce.States[string] // by glob, as the next
+	linkCount       int                    // in this scan
 	failing, barren logonce.States[string] // by glob; owned by the Finder's Run
 	now             []Hit                  // of this scan; owned as well
 
@@ -70,7 +75,7 @@ type hits struct {
 
 func newHits(log *slog.Logger, reg *metrics.Registry) *hits {
 	h := &hits{log: log, empty: reg.Gauge(globsEmpty), unread: map[string]metrics.Gauge{}}
-	for _, reason := range []string{"excluded", "compressed", "directory", "other"} {
+	for _, reason := range []string{"excluded", "compressed", "directory", "other", "link"} {
 		h.unread[reason] = reg.Gauge(notRead, reason)
 	}
 	return h
@@ -81,6 +86,7 @@ func (s *hits) add(h Hit, err error) {
 	if err != nil {
 		h.Error = err.Error()
 	}
+	s.links(&h)
 	s.now = append(s.now, h)
 	if err == nil {
 		if down, ended := s.failing.OK(h.Glob); ended {
@@ -98,6 +104,26 @@ func (s *hits) add(h Hit, err error) {
 	}
 }
 
+// mostLinks of a glob are shown.
+const mostLinks = 20
+
+// links logs links that are not followed, once for each glob and again if there are none for
+// a while.
+func (s *hits) links(h *Hit) {
+	if len(h.Links) == 0 {
+		s.linked.OK(h.Glob)
+		return
+	}
+	slices.Sort(h.Links)
+	h.Links = slices.Compact(h.Links)
+	s.linkCount += len(h.Links)
+	if s.linked.Failed(h.Glob, "") {
+		s.log.Warn("links below the wildcard of a glob are not followed; follow_links: true of its entry follows those to regular files of the directory's owner or of root",
+			"glob", h.Glob, "links", len(h.Links), "first", h.Links[0])
+	}
+	h.Links = h.Links[:min(len(h.Links), mostLinks)]
+}
+
 // scanned is called when all globs were expanded.
 func (s *hits) scanned() {
 	empty, unread := 0, map[string]int{}
@@ -110,6 +136,7 @@ func (s *hits) scanned() {
 		unread["directory"] += h.Directories
 		unread["other"] += h.Others
 	}
+	unread["link"], s.linkCount = s.linkCount, 0
 	s.empty.Set(float64(empty))
 	for reason, n := range unread {
 		s.unread[reason].Set(float64(n))

@@ -12,10 +12,12 @@ import (
 	"github.com/sluicelog/sluice/shipper/source"
 )
 
-// expand lists the regular files that match a glob. Links to files are followed, links
-// to directories only where the glob names them. What cannot be looked into is left out
+// expand lists the regular files that match a glob. Links are followed above its first
+// wildcard, and where it names a path; below only if links says so, for whoever may write
+// there could have any file of the host read. What cannot be looked into is left out
 // and said in err, with what was found besides.
-func expand(pattern glob.Pattern, listed listings) (found matches, err error) {
+func expand(pattern glob.Pattern, listed listings, links bool) (found matches, err error) {
+	found.follow = links
 	for _, p := range pattern.Alternatives() {
 		if e := found.expand(filepath.Clean(p), listed); err == nil {
 			err = e
@@ -28,6 +30,9 @@ func expand(pattern glob.Pattern, listed listings) (found matches, err error) {
 type matches struct {
 	paths       []string // of regular files
 	numbered    []string // of regular files whose names are matched but for a number
+	roots       []string // of paths: the directory below which no link is followed; empty: the glob names the path
+	links       []string // to files and directories, which are not followed
+	follow      bool     // links are followed
 	directories int
 	others      int // links to nothing, pipes, devices and so on
 }
@@ -49,7 +54,7 @@ func (m *matches) expand(pattern string, listed listings) (err error) {
 		case !st.Mode().IsRegular():
 			m.others++
 		default:
-			m.paths = append(m.paths, pattern)
+			m.add(pattern, "")
 			m.number(pattern, listed)
 		}
 		return nil
@@ -69,30 +74,35 @@ func (m *matches) expand(pattern string, listed listings) (err error) {
 					walk(path, rest)
 				}
 			case !matchName(rest[0], d.Name()):
-				if base, _, ok := source.Numbered(d.Name()); ok && len(rest) == 1 && matchName(rest[0], base) && regular(path, d) {
+				if base, _, ok := source.Numbered(d.Name()); ok && len(rest) == 1 && matchName(rest[0], base) && m.regular(path, d) {
 					m.numbered = append(m.numbered, path)
 				}
 				continue
 			case len(rest) > 1:
-				if isDir || isLink {
+				if isDir || isLink && m.follow {
 					walk(path, rest[1:])
+				} else if st, e := os.Stat(path); isLink && e == nil && st.IsDir() {
+					m.links = append(m.links, path)
 				}
 				continue
 			}
 			switch {
 			case rest[0] == "**" && (len(rest) > 1 || isDir):
 			case isLink:
-				if st, e := os.Stat(path); e == nil && st.Mode().IsRegular() {
-					m.paths = append(m.paths, path)
-				} else if e == nil && st.IsDir() {
+				switch st, e := os.Stat(path); {
+				case e == nil && st.Mode().IsRegular() && m.follow:
+					m.add(path, root)
+				case e == nil && st.Mode().IsRegular():
+					m.links = append(m.links, path)
+				case e == nil && st.IsDir():
 					m.directories++
-				} else {
+				default:
 					m.others++
 				}
 			case isDir:
 				m.directories++
 			case d.Type().IsRegular():
-				m.paths = append(m.paths, path)
+				m.add(path, root)
 			default:
 				m.others++
 			}
@@ -115,16 +125,25 @@ func (m *matches) number(path string, listed listings) {
 	}
 	at, _ := slices.BinarySearchFunc(entries, name, func(d os.DirEntry, name string) int { return strings.Compare(d.Name(), name) })
 	for ; at < len(entries) && strings.HasPrefix(entries[at].Name(), name); at++ {
-		if base, _, ok := source.Numbered(entries[at].Name()); ok && base == name && regular(dir+entries[at].Name(), entries[at]) {
+		if base, _, ok := source.Numbered(entries[at].Name()); ok && base == name && m.regular(dir+entries[at].Name(), entries[at]) {
 			m.numbered = append(m.numbered, dir+entries[at].Name())
 		}
 	}
 }
 
-// regular reports whether an entry of a directory is a regular file, or a link to one.
-func regular(path string, d os.DirEntry) bool {
+func (m *matches) add(path, root string) {
+	m.paths, m.roots = append(m.paths, path), append(m.roots, root)
+}
+
+// regular reports whether an entry of a directory is a regular file, or a link to one that
+// is followed.
+func (m *matches) regular(path string, d os.DirEntry) bool {
 	if d.Type()&os.ModeSymlink != 0 {
 		st, err := os.Stat(path)
+		if err == nil && !m.follow {
+			m.links = append(m.links, path)
+			return false
+		}
 		return err == nil && st.Mode().IsRegular()
 	}
 	return d.Type().IsRegular()
