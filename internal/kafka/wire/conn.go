@@ -332,6 +332,10 @@ func (c *Conn) answer(r *bufio.Reader) error {
 		c.o.Meter.Received.Add(float64(size + 8))
 	}
 	c.mu.Lock()
+	if err := c.err; err != nil { // closed meanwhile: the request has heard of that
+		c.mu.Unlock()
+		return err
+	}
 	p.gone = true
 	c.queue = append(c.queue[:0], c.queue[1:]...)
 	late := time.Time{}

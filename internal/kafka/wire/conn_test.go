@@ -211,6 +211,26 @@ func TestRetire(t *testing.T) {
 	})
 }
 
+// A connection that is closed while an answer is read has told of it once.
+func TestCloseWhileAnAnswerIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, b := pipe(t, Options{})
+		var l log
+		f := l.frame("a")
+		f.Room = func(n int) []byte {
+			c.Close()
+			return make([]byte, n)
+		}
+		go c.Send(t.Context(), f)
+		corr, _ := b.next()
+		b.answer(corr, "1")
+		synctest.Wait()
+		if l.String() != "a=error" {
+			t.Errorf("answers %q, want one error", l.String())
+		}
+	})
+}
+
 // Lengths and ids that lie end the connection, and take no memory.
 func TestLies(t *testing.T) {
 	f := func(name string, answer func(b *broker, corr uint32)) {
