@@ -1,17 +1,17 @@
 // Package aggregator relays records from the Kafka clusters of the data centres to
-// the central one. It opens no value: a record comes out with the key, value, headers
-// and timestamp it went in with, and with a dc header if it had none.
+// the central one. A batch goes on as it was stored, unopened, unless something in it has to
+// be changed or looked at; a record comes out with the key, value, headers and timestamp
+// that its producer gave it, and with a dc header if it had none.
 //
-//	fetched batch -> header -> producer -> one acknowledgement -> source offset
-//	                              |
-//	                              +-> refused for ever -> dead-letter topic
+//	fetched batch -> its header -> producer -> transaction, with where to read on
+//	        \-> records -> joined with others -/       \-> refused for ever -> dead-letter topic
 package aggregator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +23,11 @@ import (
 	"github.com/sluicelog/sluice/internal/metrics"
 )
 
-// Run relays until ctx ends: a source offset is marked only after the target has
-// acknowledged the record or its dead letter, so a crash may double a record in the
-// target but loses none.
+// Run relays until ctx ends. With exactly-once delivery a record and the offset after it
+// are stored in the target at once, so whoever reads what is committed has it once, whatever
+// ends when. With at-least-once delivery a source offset is marked only after the target has
+// acknowledged the record or its dead letter: a crash may double a record in the target but
+// loses none.
 //
 // When ctx ends it stops taking, waits for what it took, commits and returns nil,
 // within cfg.ShutdownTimeout even when a cluster is away: what was not acknowledged
@@ -48,7 +50,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	// The producer and the dead letters outlive ctx: they are what is waited for.
 	sending, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	out, err := kafka.NewProducer(sending, r.target, kafka.ProducerOptions{Produce: a.Produce, Done: r.done})
+	out, err := kafka.NewProducer(sending, r.target, kafka.ProducerOptions{Produce: a.Produce, Done: r.Done})
 	if err != nil {
 		return fmt.Errorf("produce to kafka %s: %w", a.Target.Kafka, err)
 	}
@@ -56,16 +58,17 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	r.dead = deadletter.NewWriter(a.DeadLetterTopic, out, deadRetry, log)
 	defer out.Close()
 
+	memory := kafka.NewMemory(int64(a.Produce.Buffer))
 	var groups []*kafka.Group
 	for i := range a.Sources {
 		src := newSource(r, a.Sources[i])
-		g, err := kafka.NewGroup(cluster(src.cfg.Kafka), kafka.GroupOptions{
-			Consume: a.Consume, Group: src.cfg.Group, Topics: src.cfg.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D()),
-			MemberFile: kafka.MemberFile(cfg.DataDir, "aggregator", src.cfg.Kafka+"-"+src.cfg.Group),
-			Poisoned: func(ctx context.Context, p kafka.Poison) error {
-				return r.dead.Keep(ctx, deadletter.Batch(&p, src.cfg.Kafka, "aggregator", ""))
-			},
-		}, src)
+		if a.Delivery == config.ExactlyOnce {
+			if src.lanes, err = src.newLanes(memory); err != nil {
+				return fmt.Errorf("produce to kafka %s: %w", a.Target.Kafka, err)
+			}
+			defer src.lanes.Close()
+		}
+		g, err := kafka.NewGroup(cluster(src.cfg.Kafka), src.groupOptions(), src)
 		if err != nil {
 			return fmt.Errorf("consume from kafka %s: %w", src.cfg.Kafka, err)
 		}
@@ -108,7 +111,7 @@ type relay struct {
 	log      *slog.Logger
 	reg      *metrics.Registry
 	target   *kafka.Cluster
-	out      *kafka.Producer
+	out      *kafka.Producer // of dead letters, and without lanes of all
 	dead     *deadletter.Writer
 	sources  []*source
 	flowing  atomic.Int64  // partitions that are ours
@@ -128,10 +131,6 @@ func (r *relay) fail(err error) {
 	})
 }
 
-// overhead is what a record takes of the producer's buffer besides key and value, or a
-// little more.
-const overhead = 400
-
 // share is how many bytes in flight a partition may have before it waits: all shares
 // together fill the producer's buffer, so partitions that go where no leader is leave
 // room for the others.
@@ -145,8 +144,8 @@ func (r *relay) move(n int) {
 	r.inFlight.Add(float64(n))
 }
 
-// done hears of every batch that the target stored or refused for ever.
-func (r *relay) done(res *kafka.Result) {
+// Done hears of every batch that the target stored or refused for ever.
+func (r *relay) Done(res *kafka.Result) {
 	tags := res.Tags
 	for i, j := 0, 0; i < len(tags); i = j {
 		j = i + 1
@@ -154,236 +153,22 @@ func (r *relay) done(res *kafka.Result) {
 		switch {
 		case !ok:
 			r.dead.Done(&tags[i], res.Err)
+		case errors.Is(res.Err, kafka.ErrAborted) || errors.Is(res.Err, kafka.ErrFenced): // its lane begins anew
+		case res.Err != nil && res.Count > 1:
+			f.unopenable(tags[i].Pos, res)
 		case res.Err != nil:
-			r.bury(f, res.Record, tags[i].Pos, res.Topic, res.Err)
+			f.refused(res.Record, tags[i].Pos, res.Topic, res.Err)
+		case len(res.Sizes) == 0: // of AppendStored
+			f.stored(res.Count, res.Bytes, res.First, tags[i].Pos)
 		default:
-			for j < len(tags) && tags[j].Owner == tags[i].Owner && tags[j].Pos == tags[j-1].Pos+1 {
-				j++
+			var bytes int64
+			for ; ; j++ {
+				bytes += int64(res.Sizes[j-1].Key) + int64(res.Sizes[j-1].Value)
+				if j == len(tags) || tags[j].Owner != tags[i].Owner || tags[j].Pos != tags[j-1].Pos+1 {
+					break
+				}
 			}
-			f.stored(res.Sizes[i:j], res.First, tags[i].Pos, tags[j-1].Pos+1)
+			f.stored(j-i, bytes, res.First, tags[i].Pos)
 		}
 	}
-}
-
-// source hands the partitions of one consumer group to the producer.
-type source struct {
-	*relay
-	cfg   config.Source
-	group *kafka.Group
-	label []kafka.Header // the dc header, shared by all records that have no header
-
-	byDC   bool // the target topic depends on the record's dc
-	circle bool // target and source are one cluster, so topics have to differ
-
-	mu    sync.Mutex
-	flows map[*kafka.Claim]*flow
-}
-
-func newSource(r *relay, cfg config.Source) *source {
-	dc := cfg.DC
-	if dc == "" {
-		dc = cfg.Kafka
-	}
-	target := r.cfg.Aggregator.Target
-	return &source{
-		relay: r, cfg: cfg, flows: map[*kafka.Claim]*flow{},
-		label:  []kafka.Header{{Key: dcKey, Value: []byte(dc)}},
-		byDC:   strings.Contains(target.Topic, "{dc}"),
-		circle: config.SameCluster(r.cfg.Kafka, cfg.Kafka, target.Kafka),
-	}
-}
-
-// Assigned is part of kafka.Handler.
-func (s *source) Assigned(c *kafka.Claim) {
-	counter := func(d *metrics.Def) metrics.Counter { return s.reg.Counter(d, s.cfg.Kafka, c.Topic()) }
-	f := &flow{
-		claim: c, source: s, routes: map[string]route{},
-		in: counter(inEvents), out: counter(outEvents), outBytes: counter(outBytes),
-		dead: counter(deadEvents), returned: counter(returnedEvents),
-		heldEvents: s.reg.Gauge(heldEvents, s.cfg.Kafka, c.Topic()),
-		seconds:    s.reg.Histogram(relaySeconds, s.cfg.Kafka),
-	}
-	f.changed.L = &f.mu
-	s.flowing.Add(1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flows[c] = f
-}
-
-// Batch is part of kafka.Handler. It blocks while the partition has its share of the
-// producer's buffer, and while a record of it waits to become a dead letter.
-func (s *source) Batch(ctx context.Context, c *kafka.Claim, records []kafka.Record) {
-	f := s.flow(c)
-	clear(f.routes) // partitions may have been added
-	for len(records) > 0 {
-		share := s.share()
-		n, bytes := part(records, share/2)
-		if f.wait(ctx, func() bool { return f.letters == 0 && (f.bytes+bytes <= share || f.pending == 0) }) != nil {
-			return // the rest is not taken
-		}
-		f.take(records[:n])
-		if sent := f.send(ctx, records[:n]); sent < n {
-			f.giveBack(records[sent:n])
-			return
-		}
-		records = records[n:]
-	}
-}
-
-// part is how many records, one at least, are at most so many bytes with overhead.
-func part(records []kafka.Record, most int64) (n int, bytes int64) {
-	for n < len(records) {
-		b := size(&records[n]) + overhead
-		if n > 0 && bytes+b > most {
-			break
-		}
-		n, bytes = n+1, bytes+b
-	}
-	return n, bytes
-}
-
-// send appends records to the producer; it returns how many it took before ctx ended.
-func (f *flow) send(ctx context.Context, records []kafka.Record) (sent int) {
-	var to route
-	var toDC []byte
-	var headers []kafka.Header
-	for i := range records {
-		rec := records[i]
-		var dc []byte
-		rec.Headers, dc, headers = withDC(rec.Headers, f.source.label, headers, len(records)-i)
-		if i == 0 || string(dc) != string(toDC) {
-			var err error
-			if to, err = f.route(ctx, dc); err != nil {
-				return i
-			}
-			toDC = dc
-		}
-		if err := f.source.out.Append(ctx, to.topic, f.claim.Partition()%to.partitions, rec, kafka.Tag{Owner: f, Pos: rec.Offset}); err != nil {
-			return i
-		}
-	}
-	return len(records)
-}
-
-// Revoked is part of kafka.Handler: it waits for all that was taken, but for records
-// that nothing will store.
-func (s *source) Revoked(ctx context.Context, c *kafka.Claim) {
-	f := s.flow(c)
-	s.out.Flush()
-	f.wait(ctx, func() bool { return f.pending == f.held }) // whatever is left is not committed
-	s.drop(c, f)
-}
-
-// Lost is part of kafka.Handler.
-func (s *source) Lost(c *kafka.Claim) { s.drop(c, s.flow(c)) }
-
-func (s *source) drop(c *kafka.Claim, f *flow) {
-	s.flowing.Add(-1)
-	s.mu.Lock()
-	delete(s.flows, c)
-	s.mu.Unlock()
-	f.mu.Lock()
-	f.gone = true
-	f.mu.Unlock()
-	s.dead.Sweep() // letters held for the partition come again elsewhere
-}
-
-func (s *source) flow(c *kafka.Claim) *flow {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.flows[c]
-}
-
-// flow is the relaying of one claim.
-type flow struct {
-	claim                             *kafka.Claim
-	source                            *source
-	in, out, outBytes, dead, returned metrics.Counter
-	heldEvents                        metrics.Gauge
-	seconds                           metrics.Histogram
-	routes                            map[string]route // by dc; owned by Batch, emptied at each
-
-	mu      sync.Mutex
-	changed sync.Cond // of the counts below
-	pending int       // records taken and neither stored, dead nor given back
-	bytes   int64     // of these, with overhead
-	letters int       // of these, on their way to the dead-letter topic
-	held    int       // of these, refused by it
-	gone    bool      // the claim has ended
-
-	warned atomic.Bool // of its first dead letter
-}
-
-// wait returns when until is true or ctx has ended, which is an error.
-func (f *flow) wait(ctx context.Context, until func() bool) error {
-	stop := context.AfterFunc(ctx, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.changed.Broadcast()
-	})
-	defer stop()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for !until() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		f.changed.Wait()
-	}
-	return nil
-}
-
-func (f *flow) take(records []kafka.Record) {
-	f.in.Add(float64(len(records)))
-	f.source.move(len(records))
-	bytes := sizes(records)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pending += len(records)
-	f.bytes += bytes + int64(len(records))*overhead
-}
-
-// stored finishes the records of the offsets [from, to), which are of these sizes and
-// were sent in a batch whose first one has a time.
-func (f *flow) stored(sizes []kafka.Size, first time.Time, from, to int64) {
-	var bytes int64
-	for _, s := range sizes {
-		bytes += int64(s.Key) + int64(s.Value)
-	}
-	f.claim.DoneAll(from, to)
-	f.out.Add(float64(len(sizes)))
-	f.outBytes.Add(float64(bytes))
-	f.seconds.Observe(time.Since(first).Seconds())
-	f.finish(len(sizes), bytes, 0)
-}
-
-func (f *flow) giveBack(records []kafka.Record) {
-	f.returned.Add(float64(len(records)))
-	f.finish(len(records), sizes(records), 0)
-}
-
-// finish ends n records, of which some had become letters.
-func (f *flow) finish(n int, bytes int64, letters int) {
-	f.source.move(-n)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pending -= n
-	f.bytes -= bytes + int64(n)*overhead
-	f.letters -= letters
-	f.changed.Broadcast()
-}
-
-// note changes the counts of letters.
-func (f *flow) note(letters, held int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.letters += letters
-	f.held += held
-	f.changed.Broadcast()
-}
-
-func (f *flow) ended() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.gone
 }

@@ -100,7 +100,18 @@ func newSite(t testing.TB, dcs int, central ...kfake.Opt) *site {
 	s.cfg.Aggregator.Target.Kafka = "central"
 	s.cfg.Aggregator.Produce.Linger = config.Duration(time.Millisecond)
 	s.cfg.Aggregator.DeadLetterTopic = "sluice-dead"
+	s.cfg.Aggregator.Delivery = config.AtLeastOnce
 	return s
+}
+
+// each runs a test with both kinds of delivery.
+func each(t *testing.T, test func(t *testing.T, delivery string)) {
+	for _, delivery := range []string{config.AtLeastOnce, config.ExactlyOnce} {
+		t.Run(delivery, func(t *testing.T) {
+			t.Parallel()
+			test(t, delivery)
+		})
+	}
 }
 
 func (s *site) start(name string, opts ...kfake.Opt) {
@@ -191,11 +202,12 @@ func (s *site) put(cluster string, records ...*kgo.Record) {
 	}
 }
 
-// take reads what a topic of a cluster holds, once that is n records or more.
+// take reads what a topic of a cluster holds and is committed, once that is n records or
+// more.
 func (s *site) take(cluster, topic string, n int) []*kgo.Record {
 	s.t.Helper()
-	c, err := kgo.NewClient(kgo.SeedBrokers(s.clusters[cluster].ListenAddrs()...), kgo.ConsumeTopics(topic),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
+	c, err := kgo.NewClient(kgo.SeedBrokers(s.clusters[cluster].ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -203,8 +215,24 @@ func (s *site) take(cluster, topic string, n int) []*kgo.Record {
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
 	var got []*kgo.Record
-	for len(got) < n || len(got) < s.stored(cluster, topic) {
-		got = append(got, c.PollFetches(ctx).Records()...)
+	ends := map[int32]int64{}
+	done := func() bool {
+		if len(got) < n {
+			return false
+		}
+		for _, p := range s.clusters[cluster].PartitionInfos(topic) {
+			if ends[p.Partition] < p.LastStableOffset {
+				return false
+			}
+		}
+		return true
+	}
+	for !done() {
+		for _, r := range c.PollFetches(ctx).Records() {
+			if ends[r.Partition] = r.Offset + 1; !r.Attrs.IsControl() {
+				got = append(got, r)
+			}
+		}
 		if ctx.Err() != nil {
 			s.t.Fatalf("%d records in topic %s of %s, want %d\n%s", len(got), topic, cluster, n, &s.log)
 		}
@@ -212,7 +240,7 @@ func (s *site) take(cluster, topic string, n int) []*kgo.Record {
 	return got
 }
 
-// stored is how many records a topic of a cluster holds.
+// stored is how many offsets a topic of a cluster has, ends of transactions included.
 func (s *site) stored(cluster, topic string) (n int) {
 	for _, p := range s.clusters[cluster].PartitionInfos(topic) {
 		n += int(p.HighWatermark)
@@ -311,8 +339,12 @@ func want(r *kgo.Record, dc string) string {
 }
 
 func TestEveryRecordArrivesAsItWasAndInOrder(t *testing.T) {
-	t.Parallel()
+	each(t, testEveryRecordArrives)
+}
+
+func testEveryRecordArrives(t *testing.T, delivery string) {
 	s := newSite(t, 2)
+	s.cfg.Aggregator.Delivery = delivery
 	sent := map[string][]*kgo.Record{"dc1": records("dc1", 2000), "dc2": records("dc2", 1000)}
 	s.cfg.Aggregator.Sources[1].DC = "east"
 	for cluster, rs := range sent {
@@ -396,7 +428,7 @@ func TestTargetAwayThenEverythingArrives(t *testing.T) {
 	s.put("dc1", records("dc1", 1000)...)
 	s.gates["central"].set(true)
 	stop := s.run()
-	s.await("records are taken", func() bool { return s.figure("aggregator_in_flight_events") > 0 })
+	s.await("records are fetched", func() bool { return s.figure("kafka_fetched_records_total") > 0 })
 	s.gates["central"].set(false)
 	s.take("central", "logs", 1000)
 	s.gates["central"].set(true) // once more, with a connection to break
@@ -428,7 +460,7 @@ func TestStopWithServersAway(t *testing.T) {
 				s.gates["central"].set(true)
 			}
 			stop := s.run()
-			s.await("records are taken", func() bool { return s.figure("aggregator_in_events_total") > 0 })
+			s.await("records are fetched", func() bool { return s.figure("kafka_fetched_records_total") > 0 })
 			for _, name := range away {
 				s.gates[name].set(true)
 			}

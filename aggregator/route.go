@@ -19,7 +19,7 @@ type route struct {
 
 // route finds where records of a data centre go; it waits until the target's
 // partitions are known.
-func (f *flow) route(ctx context.Context, dc []byte) (route, error) {
+func (f *flow) route(ctx context.Context, out *kafka.Producer, dc []byte) (route, error) {
 	s := f.source
 	if !s.byDC {
 		dc = nil
@@ -27,13 +27,13 @@ func (f *flow) route(ctx context.Context, dc []byte) (route, error) {
 	if to, ok := f.routes[string(dc)]; ok {
 		return to, nil
 	}
-	topic := config.TargetTopic(s.relay.cfg.Aggregator.Target.Topic, f.claim.Topic(), string(dc))
+	topic := s.target(f.claim.Topic(), string(dc))
 	if s.circle && config.Subscribed(s.cfg.Topics, topic) {
 		err := circleError(s.cfg, f.claim.Topic(), topic)
 		s.fail(err)
 		return route{}, err
 	}
-	n, err := s.out.Partitions(ctx, topic)
+	n, err := out.Partitions(ctx, topic)
 	if err != nil {
 		return route{}, err
 	}
@@ -42,35 +42,29 @@ func (f *flow) route(ctx context.Context, dc []byte) (route, error) {
 	return to, nil
 }
 
-// withDC returns the record's headers, with label's dc header after them if there is
-// none, and the data centre they name. Headers that have to be copied are cut from
-// free, which is allocated for many of the left records at once, if at all.
-func withDC(headers, label, free []kafka.Header, left int) (with []kafka.Header, dc []byte, rest []kafka.Header) {
-	for i := range headers {
-		if string(headers[i].Key) == string(dcKey) {
-			return headers, headers[i].Value, free
-		}
-	}
-	dc = label[0].Value
-	if len(headers) == 0 {
-		return label, dc, free
-	}
-	n := len(headers) + 1
-	if len(free) < n {
-		free = make([]kafka.Header, max(n, min(n*left, 1024))) // a record may have any number of headers
-	}
-	with = free[:n:n]
-	with[copy(with, headers)] = label[0]
-	return with, dc, free[n:]
+// target is the topic that records of a source topic and a data centre go to.
+func (s *source) target(topic, dc string) string {
+	return config.TargetTopic(s.relay.cfg.Aggregator.Target.Topic, topic, dc)
 }
 
-func size(r *kafka.Record) int64 { return int64(len(r.Key) + len(r.Value)) }
-
-func sizes(rs []kafka.Record) (n int64) {
-	for i := range rs {
-		n += size(&rs[i])
+// run is how many of the records, one at least, are of one data centre, and of which, where
+// the target topic depends on that.
+func (s *source) run(records []kafka.View) (n int, dc []byte) {
+	if !s.byDC {
+		return len(records), nil
 	}
-	return n
+	dc = s.dcOf(&records[0])
+	for n = 1; n < len(records) && string(s.dcOf(&records[n])) == string(dc); n++ {
+	}
+	return n, dc
+}
+
+// dcOf is the data centre that a record names, or the source's.
+func (s *source) dcOf(r *kafka.View) []byte {
+	if !r.Headers.Has(string(dcKey)) {
+		return s.label.Value
+	}
+	return r.Headers.Get(string(dcKey))
 }
 
 // circleError is a mistake of the configuration that only the topics' names show.

@@ -30,7 +30,7 @@ func (r *relay) status() any {
 	target := r.cfg.Aggregator.Target
 	st.Target.Kafka, st.Target.Topic, st.Target.InFlightBytes = target.Kafka, target.Topic, r.out.InFlight()
 	for _, s := range r.sources {
-		st.Sources = append(st.Sources, source{s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, string(s.label[0].Value), s.group.Status()})
+		st.Sources = append(st.Sources, source{s.cfg.Kafka, s.cfg.Group, s.cfg.Topics, string(s.label.Value), s.group.Status()})
 	}
 	waiting, refused := r.dead.Waiting()
 	st.Dead = waiting

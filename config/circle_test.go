@@ -38,7 +38,7 @@ func TestCircles(t *testing.T) {
 		}
 		cfg.Aggregator.DeadLetterTopic = "sluice-dead"
 		cfg.Aggregator.Target = Target{Kafka: target, Topic: to}
-		cfg.Aggregator.Sources = []Source{{Kafka: source, Topics: strings.Fields(topics), Group: "g"}}
+		cfg.Aggregator.Sources = []Source{{Kafka: source, Topics: strings.Fields(topics), Group: "g", Start: StartEarliest}}
 		err := cfg.Validate("aggregator")
 		if (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
 			t.Errorf("from %s %s to %s %s: %v, want %q", source, topics, target, to, err, wantErr)

@@ -176,19 +176,41 @@ type Files struct {
 
 // Aggregator relays from the data centres' clusters to the central one.
 type Aggregator struct {
-	Sources         []Source `yaml:"sources"`           // each is a consumer group
-	Target          Target   `yaml:"target"`            // where records go
-	Produce         Produce  `yaml:"produce"`           // how records are gathered and sent
-	Consume         Consume  `yaml:"consume"`           // how records are fetched
-	DeadLetterTopic string   `yaml:"dead_letter_topic"` // on the target cluster, for records it refuses for ever
+	Sources         []Source `yaml:"sources"`                                    // each is a consumer group
+	Target          Target   `yaml:"target"`                                     // where records go
+	Delivery        string   `yaml:"delivery" enum:"exactly_once at_least_once"` // exactly_once: in transactions with the offsets; at_least_once: a crash may double
+	Lanes           int      `yaml:"lanes" min:"1" max:"1000"`                   // exactly_once: producers of a topic, each for partitions of its own
+	JoinBelow       Bytes    `yaml:"join_below"`                                 // batches smaller than this, where most are, are joined; 0: none
+	Produce         Produce  `yaml:"produce"`                                    // how records are gathered and sent
+	Consume         Consume  `yaml:"consume"`                                    // how records are fetched
+	DeadLetterTopic string   `yaml:"dead_letter_topic"`                          // on the target cluster, for records it refuses for ever
 }
 
 // Source is where an aggregator reads.
 type Source struct {
-	Kafka  string   `yaml:"kafka"`  // name of the cluster
-	Topics []string `yaml:"topics"` // names; one starting with ^ is a regular expression
-	Group  string   `yaml:"group"`  // consumer group
-	DC     string   `yaml:"dc"`     // dc header for records without one; empty: the name of the cluster
+	Kafka  string   `yaml:"kafka"`            // name of the cluster
+	Topics []string `yaml:"topics"`           // names; one starting with ^ is a regular expression
+	Group  string   `yaml:"group"`            // consumer group
+	DC     string   `yaml:"dc"`               // dc header for records without one; empty: the name of the cluster
+	Start  string   `yaml:"start"`            // where nothing is known of a partition: earliest, group (what the group has committed), or only what is not older than a time such as 24h
+	Rate   Bytes    `yaml:"bytes_per_second"` // fetched of this source at most, as it travels; 0: no limit
+}
+
+// What Aggregator.Delivery and Source.Start may be.
+const (
+	ExactlyOnce   = "exactly_once"
+	AtLeastOnce   = "at_least_once"
+	StartEarliest = "earliest"
+	StartGroup    = "group"
+)
+
+// Since is the time that Start is, or 0.
+func (s *Source) Since() time.Duration {
+	d, err := ParseDuration(s.Start)
+	if err != nil { // earliest, group
+		return 0
+	}
+	return d.D()
 }
 
 // Target is where an aggregator writes.
@@ -309,6 +331,9 @@ func Default() *Config {
 		},
 		Aggregator: Aggregator{
 			Target:          Target{Topic: "{topic}"},
+			Delivery:        AtLeastOnce,
+			Lanes:           8,
+			JoinBelow:       16 * KiB,
 			Produce:         produce,
 			DeadLetterTopic: "sluice-dead",
 			Consume:         Consume{Buffer: 64 * MiB, SessionTimeout: Duration(30 * time.Second), RecordLimit: 32 * MiB, Poison: "stop"},
@@ -339,7 +364,7 @@ func DefaultFiles() Files {
 
 // DefaultSource is what an entry of aggregator.sources starts from.
 func DefaultSource() Source {
-	return Source{Topics: []string{"logs"}, Group: "sluice-aggregator"}
+	return Source{Topics: []string{"logs"}, Group: "sluice-aggregator", Start: StartEarliest}
 }
 
 // DefaultOutput is what an entry of indexer.outputs starts from.

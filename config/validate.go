@@ -460,6 +460,9 @@ func (k *checker) aggregator() {
 		if s.DC != "" {
 			k.word(key+".dc", s.DC)
 		}
+		if s.Start != StartEarliest && s.Start != StartGroup && s.Since() <= 0 {
+			k.fail(key+".start", "expected earliest, group or a time such as 24h, got %s", k.show(key+".start", s.Start))
+		}
 		if SameCluster(k.Kafka, s.Kafka, a.Target.Kafka) {
 			k.circle(key+".topics", s)
 		}

@@ -109,6 +109,12 @@ func TestValidate(t *testing.T) {
 	f("aggregator", func(c *Config) {
 		c.Aggregator.Sources[0].Kafka, c.Aggregator.Target.Topic, c.Aggregator.Sources[0].Topics = "central", "all", []string{"^a"}
 	}, "aggregator.sources[0].topics: would read")
+	f("aggregator", func(c *Config) { c.Aggregator.Sources[0].Start = "group" })
+	f("aggregator", func(c *Config) { c.Aggregator.Sources[0].Start = "24h" })
+	f("aggregator", func(c *Config) { c.Aggregator.Sources[0].Start = "latest" }, `aggregator.sources[0].start: expected earliest, group or a time such as 24h, got "latest"`)
+	f("aggregator", func(c *Config) { c.Aggregator.Sources[0].Start = "-1h" }, "aggregator.sources[0].start: expected earliest, group or a time")
+	f("aggregator", func(c *Config) { c.Aggregator.Delivery = "once" }, "aggregator.delivery: expected one of")
+	f("aggregator", func(c *Config) { c.Aggregator.Lanes = 0 }, "aggregator.lanes: expected at least 1, got 0")
 	f("aggregator", func(c *Config) { c.Aggregator.Target.Kafka = "" }, "aggregator.target.kafka: missing")
 	f("aggregator", func(c *Config) { c.Aggregator.Target.Topic = "{dc}-{topic}" })
 	f("aggregator", func(c *Config) { c.Aggregator.Target.Topic = "{dcs}" }, `aggregator.target.topic: "{dcs}" is no placeholder; known here are {topic}, {dc}`)

@@ -17,6 +17,7 @@ type position struct {
 	offset int64 // -1: none
 	origin origin
 	out    bool // the leader has said that it is out of its range
+	mark   bool // it is for eyes: a relay's truth is in the cluster that it writes to
 }
 
 // begin finds out where the claim starts, and reports what was deleted before we came
@@ -26,7 +27,7 @@ type position struct {
 func (c *Claim) begin(before *position) bool {
 	if !c.wired {
 		c.beginOld()
-		return true
+		return c.g.opts.Lanes == nil || c.joinLane()
 	}
 	here := place{c.topic, c.partition}
 	for try := 1; ; try++ {
@@ -68,11 +69,15 @@ func (c *Claim) locate(before *position) (at position, l leader, err error) {
 	}
 	var start int64
 	var committed position
-	if before == nil {
+	if before == nil || c.g.opts.Lanes != nil {
 		start, committed, err = c.g.offsets(c.topic, c.partition)
 	} else {
 		committed = *before
 		start, err = c.g.logStart(c.topic, c.partition)
+	}
+	if lanes := c.g.opts.Lanes; lanes != nil && err == nil {
+		committed, err = lanes.begin(c.session.Context(), c, id, committed)
+		committed.out = before != nil && before.out
 	}
 	if err != nil {
 		return at, l, err
@@ -83,7 +88,8 @@ func (c *Claim) locate(before *position) (at position, l leader, err error) {
 	anew := position{offset: start, origin: origin{c.ids, -1}}
 	switch {
 	case committed.offset < 0:
-		return anew, l, nil
+		anew.offset, err = c.g.first(c.topic, c.partition, start)
+		return anew, l, err
 	case committed.origin.another(id):
 		c.rewound("the topic was deleted and made anew since offsets were committed, reading it from its start", committed.offset, start)
 		return anew, l, nil
@@ -113,6 +119,22 @@ func (c *Claim) locate(before *position) (at position, l leader, err error) {
 		return anew, l, nil
 	}
 	return position{offset: committed.offset, origin: origin{c.ids, committed.origin.epoch}}, l, nil
+}
+
+// first is where a partition begins of which nothing was committed; start is that of its log.
+func (g *Group) first(topic string, partition int32, start int64) (int64, error) {
+	if g.opts.Since <= 0 {
+		return start, nil
+	}
+	client := g.clientNow()
+	offset, err := client.GetOffset(topic, partition, time.Now().Add(-g.opts.Since).UnixMilli())
+	if err == nil && offset < 0 { // all is older
+		offset, err = client.GetOffset(topic, partition, sarama.OffsetNewest)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the records of the last %v in %s/%d: %w", g.opts.Since, topic, partition, err)
+	}
+	return max(offset, start), nil
 }
 
 // ends is where the records of an epoch end in the log; known is false if the leader
@@ -174,6 +196,41 @@ func (c *Claim) beginOld() {
 	default:
 		c.rewound("the partition is shorter than what was committed, reading it from its start", committed.offset, start)
 	}
+}
+
+// joinLane is begin of a lane's claim where sarama fetches, after beginOld: what is below the
+// lane's place is left out. If that is before where sarama has begun, it has to begin anew.
+func (c *Claim) joinLane() bool {
+	for try := 1; ; try++ {
+		at, err := c.g.opts.Lanes.begin(c.session.Context(), c, wire.TopicID{}, position{offset: c.from, origin: origin{epoch: -1}, mark: true})
+		switch {
+		case err == nil && at.offset >= 0 && at.offset < c.from:
+			c.session.ResetOffset(c.topic, c.partition, at.offset, "")
+			c.g.meant.Store(true)
+			return false // which ends the session
+		case err == nil:
+			c.from = max(c.from, at.offset)
+			c.acks = ack.New(c.from)
+			return true
+		}
+		c.g.report(err)
+		select {
+		case <-c.session.Context().Done():
+			return false
+		case <-time.After(c.g.waits.backoff.Pause(try)):
+		}
+	}
+}
+
+// Restart ends the claim, for a new one to begin where the last marked record ended, or where
+// its lane says.
+func (c *Claim) Restart(why error) { c.restart(why) }
+
+// Open is the bytes that were handed out and are not below the mark.
+func (c *Claim) Open() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
 }
 
 // renew ends the claim, for a new one to begin that finds out where: sarama's session

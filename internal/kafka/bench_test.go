@@ -243,7 +243,7 @@ func (h *counter) Lost(*Claim)                     {}
 type (
 	countRecords struct{ *counter }
 	countViews   struct{ *counter }
-	countBatches struct{ countRecords }
+	countBatches struct{ countViews }
 )
 
 func (h countRecords) Batch(_ context.Context, c *Claim, records []Record) {
@@ -256,11 +256,11 @@ func (h countViews) Views(_ context.Context, c *Claim, records []View) {
 	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
 }
 
-func (h countBatches) Stored(_ context.Context, c *Claim, batches []Stored) {
-	for i := range batches {
-		h.take(int(batches[i].Count))
-		c.DoneAll(batches[i].From, batches[i].LastOffset()+1)
-	}
+func (h countBatches) Takes(*Claim, *Stored) bool { return true }
+
+func (h countBatches) Stored(_ context.Context, c *Claim, s *Stored) {
+	h.take(int(s.Count))
+	c.DoneAll(s.BaseOffset, s.LastOffset()+1)
 }
 
 // plain is the same as a handler of sarama's.
@@ -284,7 +284,7 @@ func BenchmarkConsume(b *testing.B) {
 	for name, handler := range map[string]func(*counter) Handler{
 		"records": func(h *counter) Handler { return countRecords{h} },
 		"views":   func(h *counter) Handler { return countViews{h} },
-		"batches": func(h *counter) Handler { return countBatches{countRecords{h}} },
+		"batches": func(h *counter) Handler { return countBatches{countViews{h}} },
 	} {
 		b.Run("sluice/"+name, func(b *testing.B) {
 			h := &counter{done: make(chan struct{})}

@@ -28,6 +28,8 @@ type batch struct {
 	packed  wire.Batch   // from then on
 	tags    []Tag
 	sizes   []Size
+	whole   int    // records of a batch that was received; 0: it is ours, and has a tag for each
+	scratch []byte // for headers that are changed
 
 	bytes  int64     // of records
 	first  time.Time // time of the first record
@@ -43,6 +45,22 @@ type batch struct {
 	tries int       // how often it was sent
 	maybe bool      // an earlier try may have been stored
 	sent  time.Time // first time
+}
+
+// count is how many records it has.
+func (b *batch) count() int {
+	if b.whole > 0 {
+		return b.whole
+	}
+	return len(b.tags)
+}
+
+// tag is what is to be known of its record i.
+func (b *batch) tag(i int, r *wire.Record) (Tag, Size) {
+	if b.whole > 0 {
+		return Tag{b.tags[0].Owner, b.tags[0].Pos + int64(i)}, Size{int32(len(r.Key)), int32(len(r.Value))}
+	}
+	return b.tags[i], b.sizes[i]
 }
 
 // wireSize is about what the record takes in a batch.
@@ -88,8 +106,8 @@ func (b *batch) pack(packer *wire.Packer, codec wire.Codec, transactional bool) 
 
 // split makes two batches of one that has several records.
 func (b *batch) split() (*batch, *batch, error) {
-	n := len(b.tags) / 2
-	parts, err := b.parts([]int{n, len(b.tags)})
+	n := b.count() / 2
+	parts, err := b.parts([]int{n, b.count()})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -99,10 +117,11 @@ func (b *batch) split() (*batch, *batch, error) {
 // parts makes batches of the records up to each of the numbers, for packing anew.
 func (b *batch) parts(until []int) ([]*batch, error) {
 	parts := make([]*batch, 0, len(until))
-	from, share := 0, b.held/int64(len(b.tags))
+	from, count := 0, b.count()
+	share := b.held / int64(count)
 	err := b.packed.Records(func(r *wire.Record) {
 		i := int(r.Offset)
-		if i >= len(b.tags) || len(parts) == 0 || i == until[len(parts)-1] {
+		if i >= count || len(parts) == 0 || i == until[len(parts)-1] {
 			if len(parts) == len(until) {
 				return
 			}
@@ -112,15 +131,16 @@ func (b *batch) parts(until []int) ([]*batch, error) {
 		}
 		nb := parts[len(parts)-1]
 		nb.records.AppendRaw(r.Time, r.Key, r.Value, r.Headers)
-		nb.note(b.tags[i], b.sizes[i], share)
+		tag, size := b.tag(i, r)
+		nb.note(tag, size, share)
 	})
-	if err == nil && (len(parts) != len(until) || from != len(b.tags)) {
-		err = fmt.Errorf("%d records in a batch of %d: %w", from, len(b.tags), wire.ErrBroken)
+	if err == nil && (len(parts) != len(until) || from != count) {
+		err = fmt.Errorf("%d records in a batch of %d: %w", from, count, wire.ErrBroken)
 	}
 	if err != nil {
 		return nil, err
 	}
-	parts[0].held += b.held - share*int64(len(b.tags))
+	parts[0].held += b.held - share*int64(count)
 	return parts, nil
 }
 
@@ -197,7 +217,7 @@ func (b *batch) recycle() {
 	clear(b.tags)
 	b.records.Release()
 	b.packed.Release()
-	*b = batch{tags: b.tags[:0], sizes: b.sizes[:0]}
+	*b = batch{tags: b.tags[:0], sizes: b.sizes[:0], scratch: b.scratch[:0]}
 	if n := min(cap(b.tags), cap(b.sizes)); n <= 64<<len(slabs) { // else it is let go
 		slabs[min(bits.Len(uint(n)>>6), len(slabs))-1].Put(b)
 	}

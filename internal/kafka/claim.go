@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -231,9 +232,14 @@ func (c *Claim) finish(mark bool) {
 
 // publish hands the mark to sarama, which commits it. The caller holds mu.
 func (c *Claim) publish() {
-	if !c.over {
-		c.session.MarkOffset(c.topic, c.partition, c.acks.Mark(), origin{c.ids, c.origin.epoch}.String())
+	if c.over {
+		return
 	}
+	text := origin{c.ids, c.origin.epoch}.String()
+	if c.g.opts.Lanes != nil {
+		text = cmp.Or(text, origin{epoch: -1}.text()) + " " + markWord
+	}
+	c.session.MarkOffset(c.topic, c.partition, c.acks.Mark(), text)
 }
 
 // feed takes what sarama has fetched, never waiting for the handler: while it waited,
@@ -263,7 +269,9 @@ func (c *Claim) feed() {
 				if !ok {
 					break more
 				}
-				got = append(got, m)
+				if c.stream == nil && m.Offset >= c.from {
+					got = append(got, m)
+				}
 			default:
 				break more
 			}

@@ -203,7 +203,7 @@ func TestRealKafka(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := p.SendOffset("agg-src-3", "txn", 0, round+1); err != nil {
+				if err := p.SendOffset("agg-src-3", "txn", 0, round+1, ""); err != nil {
 					t.Fatal(err)
 				}
 				if round%7 == 3 { // a crash
@@ -226,7 +226,7 @@ func TestRealKafka(t *testing.T) {
 							f.add("txn", i, 100)
 						}
 					}
-					if err := p.SendOffset("agg-src-3", "txn", 0, round+1); err != nil {
+					if err := p.SendOffset("agg-src-3", "txn", 0, round+1, ""); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -26,6 +26,7 @@ type fetcher struct {
 	runs sync.WaitGroup
 	old  sync.Once // it was said that a broker is too old
 
+	pace  *pace
 	stale wake.Signal // leaders are to be looked up
 
 	asking  sync.Mutex // held while the cluster is asked who leads what
@@ -72,7 +73,7 @@ func (s *stream) from() string {
 
 func newFetcher(ctx context.Context, g *Group, conf *sarama.Config) *fetcher {
 	return &fetcher{
-		g: g, conf: conf, ctx: ctx, stale: wake.New(), control: newControl(g.cluster, conf),
+		g: g, conf: conf, ctx: ctx, pace: &pace{rate: g.opts.Rate}, stale: wake.New(), control: newControl(g.cluster, conf),
 		at: map[place]*stream{}, names: map[wire.TopicID]string{}, ancient: map[place]bool{}, loops: map[string]*fetchLoop{},
 	}
 }

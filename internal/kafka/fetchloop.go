@@ -10,6 +10,7 @@ import (
 	"github.com/IBM/sarama"
 
 	"github.com/sluicelog/sluice/internal/kafka/wire"
+	"github.com/sluicelog/sluice/internal/retry"
 	"github.com/sluicelog/sluice/internal/wake"
 )
 
@@ -173,7 +174,7 @@ func (l *fetchLoop) fetch(part []*stream, rounds []int) {
 		return
 	}
 	part, rounds = l.checked(conn, part, rounds)
-	if len(part) == 0 {
+	if len(part) == 0 || retry.Wait(l.f.ctx, l.f.pace.pause()) != nil {
 		return
 	}
 	version = l.request(part, version)
@@ -196,6 +197,7 @@ func (l *fetchLoop) fetch(part []*stream, rounds []int) {
 			l.trouble(part, a.err)
 			return
 		}
+		l.f.pace.took(len(a.body))
 		l.answer(conn, part, rounds, version, a.body, block)
 	case <-l.f.ctx.Done():
 		_ = conn.Close()

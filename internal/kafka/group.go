@@ -30,6 +30,9 @@ type GroupOptions struct {
 	Topics       []string      // names; one that starts with ^ is a regular expression
 	DrainTimeout time.Duration // for Handler.Revoked, at a rebalance and at the end
 	MemberFile   string        // keeps the member's name, see MemberFile; empty: without config.Consume.InstanceID it has none
+	Since        time.Duration // of a partition without a committed offset, read what is not older; 0: all of it
+	Rate         int64         // bytes a second that are fetched at most, as they travel; 0: no limit
+	Lanes        *Lanes        // that the handler writes to: they say where to read on; nil: there are none
 
 	// Poisoned keeps a batch that cannot be read where somebody may look at it, and returns
 	// when it is kept. It is called if config.Consume.Poison is dead_letter; the batch is then
@@ -152,6 +155,9 @@ func (g *Group) config(d *dialer) (*sarama.Config, error) {
 		cc.Group.Heartbeat.Interval = min(cc.Group.Heartbeat.Interval, s/3)
 	}
 	cc.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{sarama.NewBalanceStrategyCooperativeSticky()}
+	if g.opts.Lanes != nil {
+		cc.Group.Rebalance.GroupStrategies = []sarama.BalanceStrategy{newLaneBalance(g.opts.Lanes.o.Count)}
+	}
 	// Below the time for an answer, so that a join which waits for members that are gone is answered and not cut.
 	cc.Group.Rebalance.Timeout = max(g.waits.answer*2/3, 2*g.opts.DrainTimeout)
 	conf.Net.ReadTimeout = max(conf.Net.ReadTimeout, cc.Group.Rebalance.Timeout*3/2)
@@ -388,7 +394,7 @@ func (g *Group) offsets(topic string, partition int32) (start int64, committed p
 		return 0, committed, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
 	}
 	block := resp.GetBlock(topic, partition)
-	code := resp.Err
+	code := resp.GroupError()
 	if block != nil && code == sarama.ErrNoError {
 		code = block.Err
 	}
@@ -398,7 +404,7 @@ func (g *Group) offsets(topic string, partition int32) (start int64, committed p
 	case code != sarama.ErrNoError:
 		return 0, committed, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, code)
 	}
-	return start, position{offset: block.Offset, origin: parseOrigin(block.Metadata)}, nil
+	return start, position{offset: block.Offset, origin: parseOrigin(block.Metadata), mark: isMark(block.Metadata)}, nil
 }
 
 // unasked is how long nobody has asked for a partition that could not be read, until
@@ -613,8 +619,10 @@ func (h *sessionHandler) ConsumeClaim(s sarama.ConsumerGroupSession, source sara
 		}
 		g.log.Warn("partition begins anew", "topic", c.topic, "partition", c.partition, "error", c.why)
 		before = &position{offset: c.Mark(), origin: origin{c.ids, c.origin.epoch}, out: errors.Is(c.why, sarama.ErrOffsetOutOfRange)}
-		if errors.Is(c.why, wire.ErrOldFormat) {
-			g.fetch.leave(at)
+		if old := errors.Is(c.why, wire.ErrOldFormat); old || !wired { // sarama cannot go back
+			if old {
+				g.fetch.leave(at)
+			}
 			g.meant.Store(true)
 			return nil // which ends the session
 		}
@@ -633,7 +641,7 @@ func (g *Group) newClaim(s sarama.ConsumerGroupSession, source sarama.ConsumerGr
 	}
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(s.Context()))
 	c.taking, c.stop = context.WithCancel(c.ctx)
-	c.reader = wire.Reader{Limit: int(g.opts.RecordLimit), Big: c.big}
+	c.reader = wire.Reader{Limit: int(g.opts.RecordLimit), Big: c.big, Produced: g.batches != nil}
 	return c
 }
 

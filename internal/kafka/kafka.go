@@ -57,9 +57,10 @@ type Result struct {
 	Topic      string
 	Partition  int32
 	BaseOffset int64     // of the first record; -1 with Err
-	Tags       []Tag     // one a record, in the order of Append
-	Sizes      []Size    // one a record
-	Bytes      int64     // of all records as they travel, before compression
+	Count      int       // of records
+	Tags       []Tag     // one a record, in the order of Append; of a stored batch the one of AppendStored
+	Sizes      []Size    // one a record; of a stored batch none
+	Bytes      int64     // of all records as they travel, before compression; of a stored batch with it
 	First      time.Time // of the first record
 	Err        error     // nil: stored on all in-sync replicas. Otherwise no try can store this batch (it then holds one record): ErrTooLarge, ErrInvalidRecord
 	Record     Record    // a copy of the one that cannot be stored, with ErrTooLarge and ErrInvalidRecord
@@ -117,19 +118,27 @@ type Stored struct {
 	// Bytes is all of it; its CRC was found right. It is valid as long as a View, and its
 	// header may be written to (wire.Readdress).
 	Bytes []byte
-	// From is the first offset that is wanted. It is above the header's first one where
-	// reading begins inside a batch.
-	From int64
 }
 
-// BatchHandler takes batches unopened, to send them on. Those of aborted transactions and
-// the ends of transactions are left out. What sarama has to fetch, from brokers or of
-// formats that are too old, it reads as records.
+// Records hands the records of the batch to f, one after the other, as views that are
+// valid during the call. limit is the most bytes of one. It ends with the first error, of
+// f or of a batch that cannot be unpacked.
+func (s *Stored) Records(limit int, f func(*View) error) error {
+	return wire.EachRecord(s.Bytes, limit, f)
+}
+
+// BatchHandler takes batches unopened where it can, to send them on. Those of aborted
+// transactions and the ends of transactions are left out. What it does not take comes as
+// views, and so does what cannot be taken as it is: a batch in which reading begins, one of
+// which a part was compacted away, and what sarama has to fetch, from brokers or of formats that
+// are too old. Its records have the times that their producers gave them, whatever time the log
+// has given them.
 type BatchHandler interface {
-	RecordHandler
-	// Stored hands over batches. The slice is valid during the call. A batch is finished with
-	// Claim.DoneAll(b.From, b.LastOffset()+1).
-	Stored(ctx context.Context, c *Claim, batches []Stored)
+	ViewHandler
+	// Takes says whether a batch is to come by Stored. It is asked once for each.
+	Takes(c *Claim, s *Stored) bool
+	// Stored hands over a batch. It is finished with all its offsets.
+	Stored(ctx context.Context, c *Claim, s *Stored)
 }
 
 // Poison is a batch that cannot be read: damaged, packed by no codec that there is, or

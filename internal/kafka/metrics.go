@@ -14,6 +14,9 @@ var (
 	batchBytes      = metrics.NewHistogram("kafka_produce_batch_bytes", "bytes", "Size of acknowledged batches before compression", "cluster")
 	produceLatency  = metrics.NewHistogram("kafka_produce_seconds", "seconds", "From the first sending of a batch to its acknowledgement, tries included", "cluster")
 
+	laneCommits = metrics.NewCounter("kafka_lane_commits", "transactions", "Transactions of an aggregator's lanes that were committed", "cluster")
+	laneResets  = metrics.NewCounter("kafka_lane_resets", "resets", "Times a lane gave up its transaction, so that what it held is read again", "cluster", "topic")
+
 	fetchedRecords = metrics.NewCounter("kafka_fetched_records", "records", "Records fetched", "cluster", "group", "topic")
 	fetchedBytes   = metrics.NewCounter("kafka_fetched_bytes", "bytes", "Bytes of keys, values and headers fetched", "cluster", "group", "topic")
 	gapRecords     = metrics.NewCounter("kafka_gap_records", "records", "Records that Kafka deleted before this group read them", "cluster", "group", "topic")

@@ -25,11 +25,24 @@ type origin struct {
 
 const originMark = "sluice1"
 
+// markWord after it says that what is committed is for eyes: a lane's truth is elsewhere.
+const markWord = "mark"
+
+// isMark says whether what was committed is for eyes.
+func isMark(s string) bool {
+	f := strings.Fields(s)
+	return len(f) > 1 && f[0] == originMark && f[len(f)-1] == markWord
+}
+
 // String is what is committed; "" if nothing is known.
 func (o origin) String() string {
 	if o.topic == (wire.TopicID{}) && o.epoch < 0 {
 		return ""
 	}
+	return o.text()
+}
+
+func (o origin) text() string {
 	return originMark + " " + base64.RawURLEncoding.EncodeToString(o.topic[:]) + " " + strconv.Itoa(int(o.epoch))
 }
 
@@ -37,7 +50,7 @@ func (o origin) String() string {
 // is an origin of which nothing is known.
 func parseOrigin(s string) origin {
 	unknown := origin{epoch: -1}
-	f := strings.Fields(s)
+	f := strings.Fields(strings.TrimSuffix(s, " "+markWord))
 	if len(f) != 3 || f[0] != originMark {
 		return unknown
 	}

@@ -178,13 +178,8 @@ func (p *Producer) Append(ctx context.Context, topic string, partition int32, r 
 	}
 	part := p.partition(topic, partition)
 	size := wireSize(&r)
-	if err := p.budget.take(ctx, p.dialer.ctx.Done(), size+heldOverhead, p.full); err != nil {
+	if err := p.hold(ctx, size+heldOverhead); err != nil {
 		return err
-	}
-	p.held.Add(size + heldOverhead)
-	if p.closed.Load() { // since; whoever swaps last gives back what came in between
-		p.budget.give(p.held.Swap(0))
-		return ErrClosed
 	}
 	p.pending.Add(1)
 	p.add(part, &r, tag, size)
@@ -527,21 +522,21 @@ func (o *outbox) run(ctx context.Context) {
 func (o *outbox) finish(f *finished) {
 	b, p := f.b, o.p
 	t := b.p.topic
-	res := Result{Topic: t.name, Partition: b.p.num, BaseOffset: f.offset, Tags: b.tags, Sizes: b.sizes, Bytes: b.bytes, First: b.first, Err: f.err}
+	res := Result{Topic: t.name, Partition: b.p.num, BaseOffset: f.offset, Count: b.count(), Tags: b.tags, Sizes: b.sizes, Bytes: b.bytes, First: b.first, Err: f.err}
 	if f.err == nil {
-		t.records.Add(float64(len(b.tags)))
+		t.records.Add(float64(b.count()))
 		t.bytes.Add(float64(b.bytes))
 		t.batches.Inc()
 		o.size.Observe(float64(b.bytes))
 		o.latency.Observe(time.Since(b.sent).Seconds())
 	} else if !errors.Is(f.err, ErrAborted) && !errors.Is(f.err, ErrFenced) {
-		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(len(b.tags)))
+		p.cluster.registry().Counter(refusedRecords, p.cluster.Name, t.name, f.code).Add(float64(b.count()))
 		res.Record = b.record()
 	}
 	if p.opts.Done != nil {
 		p.opts.Done(&res)
 	}
-	n, held := int64(len(b.tags)), b.held
+	n, held := int64(b.count()), b.held
 	b.recycle()
 	o.held.Set(float64(p.held.Add(-held)))
 	p.budget.give(held)

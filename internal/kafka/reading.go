@@ -13,7 +13,6 @@ import (
 const (
 	viewsMost = 1024      // records of one call
 	viewsFull = 512 << 10 // unpacked bytes after which no other batch is put into a call
-	wholeMost = 64        // batches of one call of a BatchHandler
 	readTries = 3         // times that a batch which cannot be read is fetched, before it is held to be so
 	poisonAsk = time.Minute
 )
@@ -140,8 +139,9 @@ type reading struct {
 	set     fetched // that is being read
 	next    int64
 	views   []View
-	whole   []Stored
 	records []Record
+	judged  bool  // a BatchHandler was asked about the next batch
+	takes   bool  // and takes it
 	tries   int   // that the batch at offset tried could not be read
 	tried   int64 // offset
 }
@@ -156,9 +156,6 @@ func (r *reading) close() {
 // more hands one block's records to the handler; false: there are none now.
 func (r *reading) more() bool {
 	c := r.c
-	if c.g.batches != nil {
-		return r.stored()
-	}
 	if r.views == nil {
 		r.views = make([]View, 0, viewsMost)
 	}
@@ -170,6 +167,24 @@ func (r *reading) more() bool {
 		if r.set.block == nil && !r.open() {
 			break
 		}
+		if c.g.batches != nil && !c.reader.Opened() {
+			var some bool
+			if some, err = r.judge(); err != nil {
+				break
+			}
+			if !some {
+				r.shut()
+				continue
+			}
+			if r.takes && len(views) > 0 {
+				break // in its turn
+			}
+			if r.takes {
+				r.stored()
+				return true
+			}
+		}
+		r.judged = false
 		var p wire.Piece
 		if p, views, err = c.reader.Read(views); err != nil {
 			break
@@ -192,56 +207,37 @@ func (r *reading) more() bool {
 	return false
 }
 
-// stored is more for a BatchHandler: a few batches, unopened.
-func (r *reading) stored() bool {
+// judge asks a BatchHandler about the next batch; false: there is none in the set.
+func (r *reading) judge() (bool, error) {
+	batch, h, err := r.c.reader.Ahead()
+	if batch == nil || err != nil {
+		return false, err
+	}
+	if !r.judged {
+		whole := h.BaseOffset >= r.c.reader.Next() && int64(h.Count) == h.LastOffset()-h.BaseOffset+1
+		r.judged, r.takes = true, whole && r.c.g.batches.Takes(r.c, &Stored{h, batch})
+	}
+	return true, nil
+}
+
+// stored gives the next batch to a BatchHandler that takes it.
+func (r *reading) stored() {
 	c := r.c
-	r.whole = r.whole[:0]
-	var pieces []piece
-	var bytes, count int64
-	var err error
-	for len(r.whole) < wholeMost && bytes < viewsFull {
-		if r.set.block == nil && !r.open() {
-			break
-		}
-		from := c.reader.Next()
-		var s Stored
-		if s.Bytes, s.Header, err = c.reader.Whole(); err != nil {
-			break
-		}
-		if s.Bytes == nil {
-			r.shut()
-			continue
-		}
-		s.From = max(from, s.BaseOffset)
-		r.whole = append(r.whole, s)
-		r.set.block.Hold()
-		bytes += int64(len(s.Bytes))
-		count += int64(s.Count)
-		pieces = append(pieces, piece{s.LastOffset() + 1, int64(len(s.Bytes)), s.LeaderEpoch, r.set.block})
-	}
-	if len(r.whole) == 0 {
-		if err != nil {
-			return r.unreadable(err)
-		}
-		c.skip(r.next, c.reader.Epoch())
-		return false
-	}
-	r.next = c.reader.Next()
+	batch, h, _ := c.reader.Whole() // judge had it
+	r.judged, r.next = false, c.reader.Next()
+	bytes := int64(len(batch))
+	r.set.block.Hold()
 	c.mu.Lock()
-	for i := range r.whole {
-		for o := r.whole[i].From; o <= r.whole[i].LastOffset(); o++ {
-			c.acks.Take(o)
-		}
+	for o := h.BaseOffset; o <= h.LastOffset(); o++ {
+		c.acks.Take(o)
 	}
-	c.pieces = append(c.pieces, pieces...)
+	c.pieces = append(c.pieces, piece{r.next, bytes, h.LeaderEpoch, r.set.block})
 	c.open += bytes
 	c.hold(bytes)
 	c.mu.Unlock()
-	c.records.Add(float64(count))
+	c.records.Add(float64(h.Count))
 	c.bytes.Add(float64(bytes))
-	c.g.batches.Stored(c.taking, c, r.whole)
-	clear(r.whole)
-	return true
+	c.g.batches.Stored(c.taking, c, &Stored{h, batch})
 }
 
 // open begins with the next set.
@@ -399,7 +395,7 @@ func (r *reading) unreadable(err error) bool {
 func (r *reading) again(next int64, pause time.Duration) {
 	c := r.c
 	c.reader.Begin(wire.Set{}, next)
-	r.next = next
+	r.next, r.judged = next, false
 	c.g.fetch.reset(c.stream, next, pause)
 	c.mu.Lock()
 	defer c.mu.Unlock()

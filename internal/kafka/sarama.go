@@ -35,6 +35,7 @@ type timing struct {
 	ack     time.Duration // of the replicas, asked of the broker
 	backoff retry.Backoff
 	refresh time.Duration // metadata are read again this often
+	touch   time.Duration // an idle lane commits again; 0: laneTouch
 
 	reach func(ctx context.Context, network, addr string) (net.Conn, error) // instead of the network; nil: the network
 }

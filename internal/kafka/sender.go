@@ -280,7 +280,7 @@ func (s *sender) refuse(p *partition, err error) {
 	b := p.head
 	code := name(err)
 	err = fmt.Errorf("%w: %w", ErrInvalidRecord, err)
-	each := make([]int, len(b.tags))
+	each := make([]int, b.count())
 	for i := range each {
 		each[i] = i + 1
 	}
@@ -414,7 +414,7 @@ func (s *sender) answer(a *answer) {
 	}
 	switch r {
 	case accept:
-		p.id = p.id.next(len(b.tags))
+		p.id = p.id.next(b.count())
 		s.finish(p, finished{b: b, offset: a.offset})
 		p.grow(s.most(p.topic))
 		s.well(p)
@@ -463,7 +463,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 		// other records under the same numbers would be taken for copies and dropped.
 		s.restart(p)
 	}
-	if len(b.tags) == 1 {
+	if b.count() == 1 {
 		kind := ErrInvalidRecord
 		if r == halve {
 			kind = ErrTooLarge
@@ -477,7 +477,7 @@ func (s *sender) refused(p *partition, a *answer, r remedy) {
 		s.next(p)
 		return
 	}
-	if r == halve {
+	if r == halve && b.whole == 0 {
 		p.shrink(b.bytes / 2)
 	}
 	first, second, err := b.split()

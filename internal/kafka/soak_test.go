@@ -2,9 +2,7 @@ package kafka
 
 import (
 	"cmp"
-	"context"
 	"encoding/binary"
-	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -74,6 +72,7 @@ var (
 			kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.InvalidProducerEpoch, kerr.ProducerFenced}),
 		kmsg.EndTxn:      slices.Concat(coordinatorErrors, transactionErrors),
 		kmsg.OffsetFetch: sourceErrors[kmsg.OffsetFetch],
+		kmsg.ListGroups:  {kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress},
 	}
 )
 
@@ -293,158 +292,6 @@ func (x *trap) report(t testing.TB) {
 	}
 }
 
-// relay moves what a group reads to another cluster, exactly once: a transactional
-// producer for each partition, whose transactions hold the offset of the source. It
-// crashes now and then. Records of partition p go to 2p and 2p+1 in turn.
-type relay struct {
-	t      testing.TB
-	target *Cluster
-	topic  string
-
-	mu      sync.Mutex
-	flows   map[*Claim]*flow // guarded by mu
-	crash   map[int32]bool   // partitions whose producer is to be abandoned; guarded by mu
-	at      map[int32]int64  // committed, by partition; guarded by mu
-	crashes atomic.Int64
-	aborts  atomic.Int64
-	fenced  atomic.Int64
-}
-
-func newRelay(t testing.TB, target *Cluster, topic string) *relay {
-	return &relay{t: t, target: target, topic: topic, flows: map[*Claim]*flow{}, crash: map[int32]bool{}, at: map[int32]int64{}}
-}
-
-// flow is the relay of one claim.
-type flow struct {
-	r    *relay
-	c    *Claim
-	name string
-	p    *Producer // nil: not started, or crashed
-	at   int64     // offset of the next record that the target wants
-}
-
-func (r *relay) Assigned(c *Claim) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.flows[c] = &flow{r: r, c: c, name: fmt.Sprintf("relay-%s-%d", c.Topic(), c.Partition())}
-}
-
-func (r *relay) Batch(ctx context.Context, c *Claim, records []Record) {
-	r.mu.Lock()
-	f := r.flows[c]
-	r.mu.Unlock()
-	for !f.move(ctx, records) {
-		if ctx.Err() != nil {
-			return
-		}
-	}
-	c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
-}
-
-func (r *relay) Revoked(_ context.Context, c *Claim) { r.Lost(c) }
-
-func (r *relay) Lost(c *Claim) {
-	r.mu.Lock()
-	f := r.flows[c]
-	delete(r.flows, c)
-	r.mu.Unlock()
-	f.close()
-}
-
-func (f *flow) close() {
-	if f.p != nil {
-		f.p.Close()
-		f.p = nil
-	}
-}
-
-// open starts a producer where the last one has ended.
-func (f *flow) open(ctx context.Context) error {
-	o := produceOptions()
-	o.TransactionalID, o.BatchBytes, o.Buffer = f.name, 8000, 1<<20
-	p, err := NewProducer(ctx, f.r.target, o)
-	if err != nil {
-		f.r.t.Error(err)
-		return err
-	}
-	f.p = p
-	at, err := p.Committed(ctx, f.name, f.r.topic, f.c.Partition())
-	f.at = max(at, 0)
-	return err
-}
-
-// move makes one transaction of the records; false means once more.
-func (f *flow) move(ctx context.Context, records []Record) bool {
-	r, num := f.r, f.c.Partition()
-	if f.p == nil {
-		if err := f.open(ctx); err != nil {
-			f.close()
-			return false
-		}
-	}
-	if records[0].Offset > f.at {
-		r.t.Errorf("%s: record %d came, want %d or an earlier one: it was skipped", f.name, records[0].Offset, f.at)
-	}
-	last := records[len(records)-1].Offset + 1
-	err := f.p.Begin(ctx)
-	for i := 0; err == nil && i < len(records); i++ {
-		if rec := records[i]; rec.Offset >= f.at {
-			err = f.p.Append(ctx, r.topic, 2*num+int32(rec.Offset%2), rec, Tag{})
-		}
-	}
-	if err == nil {
-		err = f.p.SendOffset(f.name, r.topic, num, max(last, f.at))
-	}
-	r.mu.Lock()
-	crash := r.crash[num]
-	delete(r.crash, num)
-	r.mu.Unlock()
-	if crash {
-		r.crashes.Add(1)
-		cctx, cancel := context.WithTimeout(ctx, time.Duration(rand.N(5))*time.Millisecond)
-		_ = f.p.Commit(cctx) // at any point of it
-		cancel()
-		f.close()
-		return false
-	}
-	if err == nil {
-		err = f.p.Commit(ctx)
-	}
-	switch {
-	case err == nil:
-		f.at = max(last, f.at)
-		r.mu.Lock()
-		r.at[num] = max(r.at[num], f.at)
-		r.mu.Unlock()
-		return true
-	case errors.Is(err, ErrAborted):
-		r.aborts.Add(1)
-		if f.p.Abort(ctx) == nil {
-			return false
-		}
-	case errors.Is(err, ErrFenced):
-		r.fenced.Add(1)
-	}
-	f.close()
-	return false
-}
-
-// moved is how many records have been committed in all, and crash abandons a producer.
-func (r *relay) moved() (n int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, at := range r.at {
-		n += at
-	}
-	return n
-}
-
-func (r *relay) crashSoon(partition int32) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.crash[partition] = true
-}
-
 // wantInOrder checks that the partitions of a topic hold the numbers from, from+step,
 // ... up to each, once and in order.
 func wantInOrder(t testing.TB, addrs []string, topic string, step, each int64, partitions int, o ...kgo.Opt) {
@@ -503,7 +350,7 @@ func TestSoak(t *testing.T) {
 		records = 60_000
 	}
 	source := newTrap(t, "source", kfake.SeedTopics(partitions, "logs"))
-	target := newTrap(t, "target", kfake.SeedTopics(2*partitions, "logs"))
+	target := newTrap(t, "target", kfake.SeedTopics(partitions, "logs"))
 	at := func(x *trap, answer time.Duration) *Cluster {
 		c := clusterAt(t, x.k.ListenAddrs()...)
 		c.timing.answer = answer
@@ -514,12 +361,19 @@ func TestSoak(t *testing.T) {
 	o.BatchBytes, o.Buffer = 10_000, 4<<20
 	p := newTestProducer(t, at(source, time.Second), o, s)
 	f := newFeeder(t, p)
-	r := newRelay(t, at(target, time.Second), "logs")
 	c := at(source, 2500*time.Millisecond) // who joins waits until those who are gone are expelled
+	const lanes = 4                        // of which two have two partitions
+	done := &progress{at: map[int32]int64{}}
 	var members [2]func()
 	file := named(t, "relay-0")
+	var relays [2]*relay
+	var killed, crashed, usurped atomic.Int64
 	restart := func(i int) {
 		if members[i] != nil {
+			if rand.N(2) == 0 { // it ends nothing that is open
+				relays[i].lanes.Close()
+				killed.Add(1)
+			}
 			members[i]()
 		}
 		o := groupOptions("logs")
@@ -527,7 +381,20 @@ func TestSoak(t *testing.T) {
 		if i == 0 { // one of them has a name
 			o.MemberFile = file
 		}
-		_, members[i] = join(t, c, o, r)
+		relays[i] = newRelay(t, at(target, time.Second), "logs", lanes, done)
+		o.Lanes = relays[i].lanes
+		_, members[i] = join(t, c, o, relays[i])
+	}
+	crash := func(lane int) {
+		for _, r := range relays {
+			if rand.N(4) == 0 {
+				if r.usurp(lane) == nil {
+					usurped.Add(1)
+				}
+			} else if r.crash(lane) {
+				crashed.Add(1)
+			}
+		}
 	}
 	restart(0)
 	restart(1)
@@ -540,7 +407,7 @@ func TestSoak(t *testing.T) {
 			one = append(one, step{func() { restart(i % 2) }, rand.Float64()})
 		}
 		for i := range 12 {
-			one = append(one, step{func() { r.crashSoon(int32(i % partitions)) }, rand.Float64()})
+			one = append(one, step{func() { crash(i % lanes) }, rand.Float64()})
 		}
 		slices.SortFunc(one, func(a, b step) int { return cmp.Compare(a.at, b.at) })
 		steps = append(steps, one...)
@@ -567,8 +434,8 @@ func TestSoak(t *testing.T) {
 		if i%4 == 3 { // seldom: commits and heartbeats need a session that lasts
 			restart(i / 4 % 2)
 		}
-		for j := range int32(partitions) {
-			r.crashSoon(j)
+		for j := range lanes {
+			crash(j)
 		}
 		if i%4 == 1 {
 			source.wire.cut(false)
@@ -584,17 +451,17 @@ func TestSoak(t *testing.T) {
 	source.calm()
 	target.calm()
 	wait(t, "all is acknowledged", func() int64 { a, _ := s.counts(); return int64(a) }, func() bool { a, b := s.counts(); return a+b == fed })
-	wait(t, "all is moved", r.moved, func() bool { return r.moved() >= int64(fed) })
+	wait(t, "all is moved", done.moved, func() bool { return done.moved() >= int64(fed) })
 	for _, leave := range members {
 		leave()
 	}
-	t.Logf("all was moved after %v: %d crashes, %d aborted, %d fenced", time.Since(start).Round(time.Millisecond), r.crashes.Load(), r.aborts.Load(), r.fenced.Load())
+	t.Logf("all was moved after %v: %d members killed, %d lanes abandoned, %d usurped", time.Since(start).Round(time.Millisecond), killed.Load(), crashed.Load(), usurped.Load())
 	if acked, refused := s.counts(); acked != fed || refused != 0 {
 		t.Errorf("acked %d, refused %d, want %d, 0", acked, refused, fed)
 	}
 	each := int64(fed / partitions)
 	wantInOrder(t, source.k.ListenAddrs(), "logs", 1, each, partitions)
-	wantInOrder(t, target.k.ListenAddrs(), "logs", 2, each, 2*partitions)
+	wantInOrder(t, target.k.ListenAddrs(), "logs", 1, each, partitions)
 	for i, got := range committed(t, source.k.ListenAddrs(), "g", "logs", partitions) {
 		if got != each {
 			t.Errorf("partition %d: committed %d, want %d", i, got, each)

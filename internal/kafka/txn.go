@@ -40,8 +40,9 @@ var (
 )
 
 // txnTimeout is after how long the cluster aborts a transaction that hears no more
-// of its producer. Readers of committed records wait for that long behind it.
-const txnTimeout = time.Minute
+// of its producer. Readers of committed records wait for that long after it, and for as
+// long again, since brokers look for such transactions only every 10 s.
+const txnTimeout = 10 * time.Second
 
 type txnPhase int32
 
@@ -70,10 +71,17 @@ type txn struct {
 	told     bool       // that it does not answer; guarded by talk
 
 	mu      sync.Mutex
-	add     []*partition                          // to be added to the transaction; guarded by mu
-	added   int                                   // since Begin; guarded by mu
-	offsets map[string]map[string]map[int32]int64 // by group, topic, partition; guarded by mu
-	err     error                                 // why it is broken or fenced; guarded by mu
+	add     []*partition                         // to be added to the transaction; guarded by mu
+	added   int                                  // since Begin; guarded by mu
+	topics  map[string]bool                      // that records were to be written to since Begin; guarded by mu
+	offsets map[string]map[string]map[int32]note // by group, topic, partition; guarded by mu
+	err     error                                // why it is broken or fenced; guarded by mu
+}
+
+// note is an offset as it is committed, and what is said of it.
+type note struct {
+	offset int64
+	text   string
 }
 
 func newTxn(p *Producer, id string) *txn {
@@ -180,6 +188,9 @@ func (x *txn) addPartitions(ctx context.Context) {
 	parts, generation := x.add, x.p.generation.Load()
 	x.add = nil
 	x.added += len(parts)
+	for _, p := range parts {
+		x.topics[p.topic.name] = true
+	}
 	x.mu.Unlock()
 	if len(parts) == 0 || x.now() != txnOpen {
 		return
@@ -306,8 +317,8 @@ func (p *Producer) Begin(ctx context.Context) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.added, x.add, x.err = 0, nil, nil
-	x.offsets = map[string]map[string]map[int32]int64{}
+	x.added, x.add, x.err, x.topics = 0, nil, nil, map[string]bool{}
+	x.offsets = map[string]map[string]map[int32]note{}
 	select {
 	case <-x.broken:
 	default:
@@ -331,8 +342,8 @@ func (x *txn) wait(ctx context.Context) error {
 // SendOffset puts an offset into the open transaction: that of the next record to
 // read. The topic and partition must exist in this cluster, which refuses to keep
 // offsets of others; which partition of another cluster is meant is for the group's
-// name to say. The last offset given before Commit counts.
-func (p *Producer) SendOffset(group, topic string, partition int32, offset int64) error {
+// name to say. text is kept with it. The last offset given before Commit counts.
+func (p *Producer) SendOffset(group, topic string, partition int32, offset int64, text string) error {
 	x := p.txn
 	if x == nil || x.now() != txnOpen && x.now() != txnBroken {
 		return ErrNoTransaction
@@ -340,12 +351,12 @@ func (p *Producer) SendOffset(group, topic string, partition int32, offset int64
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.offsets[group] == nil {
-		x.offsets[group] = map[string]map[int32]int64{}
+		x.offsets[group] = map[string]map[int32]note{}
 	}
 	if x.offsets[group][topic] == nil {
-		x.offsets[group][topic] = map[int32]int64{}
+		x.offsets[group][topic] = map[int32]note{}
 	}
-	x.offsets[group][topic][partition] = offset
+	x.offsets[group][topic][partition] = note{offset, text}
 	return nil
 }
 
@@ -358,32 +369,8 @@ func (p *Producer) Commit(ctx context.Context) error {
 	if x == nil {
 		return ErrNoTransaction
 	}
-	switch x.now() {
-	case txnFenced, txnBroken:
-		return x.reason()
-	case txnOpen:
-	default:
-		return ErrNoTransaction
-	}
-	drain, stop := context.WithCancel(ctx)
-	defer stop()
-	watched := make(chan struct{})
-	go func() { // a record that cannot be stored ends the wait
-		defer close(watched)
-		select {
-		case <-x.broken:
-			stop()
-		case <-drain.Done():
-		}
-	}()
-	err := p.Drain(drain)
-	stop()
-	<-watched
-	if now := x.now(); now == txnBroken || now == txnFenced {
-		return x.reason()
-	}
-	if err != nil {
-		return fmt.Errorf("commit transaction %s: %w", x.id, err)
+	if err := x.settle(ctx); err != nil {
+		return err
 	}
 	if err := x.commit(ctx); err != nil {
 		if r := judgeTxn(err); r == fenced || r == aborted {
@@ -426,7 +413,7 @@ func (x *txn) end(ctx context.Context, commit bool) error {
 	})
 }
 
-func (x *txn) sendOffsets(ctx context.Context, group string, topics map[string]map[int32]int64) error {
+func (x *txn) sendOffsets(ctx context.Context, group string, topics map[string]map[int32]note) error {
 	err := x.ask(ctx, sarama.CoordinatorTransaction, x.id, func(b *sarama.Broker) error {
 		resp, err := b.AddOffsetsToTxn(&sarama.AddOffsetsToTxnRequest{
 			Version: 3, TransactionalID: x.id, ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, GroupID: group,
@@ -444,8 +431,8 @@ func (x *txn) sendOffsets(ctx context.Context, group string, topics map[string]m
 		ProducerID: x.identity.producer, ProducerEpoch: x.identity.epoch, Topics: map[string][]*sarama.PartitionOffsetMetadata{},
 	}
 	for topic, parts := range topics {
-		for num, offset := range parts {
-			req.Topics[topic] = append(req.Topics[topic], &sarama.PartitionOffsetMetadata{Partition: num, Offset: offset, LeaderEpoch: -1})
+		for num, n := range parts {
+			req.Topics[topic] = append(req.Topics[topic], &sarama.PartitionOffsetMetadata{Partition: num, Offset: n.offset, LeaderEpoch: -1, Metadata: &n.text})
 		}
 	}
 	return x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
@@ -499,19 +486,28 @@ func (p *Producer) Abort(ctx context.Context) error {
 // producer or the one before it with the same id: no transaction of either is open
 // when it returns, if none was begun since.
 func (p *Producer) Committed(ctx context.Context, group, topic string, partition int32) (int64, error) {
+	notes, err := p.committed(ctx, group)
+	if n, ok := notes[place{topic, partition}]; ok && err == nil {
+		return n.offset, nil
+	}
+	return -1, err
+}
+
+// committed is Committed for all that the group has.
+func (p *Producer) committed(ctx context.Context, group string) (map[place]note, error) {
 	x := p.txn
 	if x == nil {
-		return 0, ErrNoTransaction
+		return nil, ErrNoTransaction
 	}
 	if err := x.wait(ctx); err != nil {
-		return 0, fmt.Errorf("read the committed offset of %s/%d: %w", topic, partition, err)
+		return nil, fmt.Errorf("read what %s has committed: %w", group, err)
 	}
 	if x.now() == txnFenced {
-		return 0, x.reason()
+		return nil, x.reason()
 	}
 	x.talk.Lock()
 	defer x.talk.Unlock()
-	offset, err := x.committed(ctx, group, topic, partition, true)
+	notes, err := x.committed(ctx, group, true)
 	if errors.Is(err, errUnstable) {
 		// Brokers before 2.5 do not wait for transactions that are being committed when
 		// they are asked for offsets, but when they are asked for an identity.
@@ -521,24 +517,26 @@ func (p *Producer) Committed(ctx context.Context, group, topic string, partition
 			err = nil
 		}
 		if err == nil {
-			offset, err = x.committed(ctx, group, topic, partition, false)
+			notes, err = x.committed(ctx, group, false)
 		}
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the committed offset of %s/%d for %s: %w", topic, partition, group, err)
+		return nil, fmt.Errorf("read what %s has committed: %w", group, err)
 	}
-	return offset, nil
+	return notes, nil
 }
 
 // errUnstable: the broker cannot wait for transactions that may change an offset.
 var errUnstable = errors.New("the broker is older than 2.5")
 
-// committed asks for an offset; stable: once no transaction may change it, or
+// committed asks for all that a group has; stable: once no transaction may change it, or
 // errUnstable. The caller holds talk.
-func (x *txn) committed(ctx context.Context, group, topic string, partition int32, stable bool) (offset int64, err error) {
+func (x *txn) committed(ctx context.Context, group string, stable bool) (map[place]note, error) {
 	unstable := false
-	err = x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
-		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, map[string][]int32{topic: {partition}})
+	notes := map[place]note{}
+	err := x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
+		clear(notes)
+		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, nil) // of all topics
 		req.RequireStable = stable
 		resp, err := b.FetchOffset(req)
 		if _, unstable = errors.AsType[sarama.PacketEncodingError](err); unstable {
@@ -547,25 +545,123 @@ func (x *txn) committed(ctx context.Context, group, topic string, partition int3
 		if err != nil {
 			return err
 		}
-		code := resp.Err
-		block := resp.GetBlock(topic, partition)
-		if block != nil && code == sarama.ErrNoError {
-			code = block.Err
-		}
-		switch {
+		switch code := resp.GroupError(); {
 		case code == sarama.ErrGroupIDNotFound:
-			offset = -1
 			return nil
 		case code != sarama.ErrNoError:
 			return code
-		case block == nil:
-			return sarama.ErrIncompleteResponse
 		}
-		offset = block.Offset
+		topics := resp.Blocks
+		if g := resp.GetGroup(group); g != nil {
+			topics = g.Blocks
+		}
+		for topic, parts := range topics {
+			for num, block := range parts {
+				if block.Err != sarama.ErrNoError {
+					return block.Err
+				}
+				if block.Offset >= 0 {
+					notes[place{topic, num}] = note{block.Offset, block.Metadata}
+				}
+			}
+		}
 		return nil
 	})
 	if unstable {
-		return 0, errUnstable
+		return nil, errUnstable
 	}
-	return offset, err
+	return notes, err
+}
+
+// settle waits until all records are stored; one that cannot be ends the wait.
+func (x *txn) settle(ctx context.Context) error {
+	switch x.now() {
+	case txnFenced, txnBroken:
+		return x.reason()
+	case txnOpen:
+	default:
+		return ErrNoTransaction
+	}
+	drain, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-x.broken:
+			stop()
+		case <-drain.Done():
+		}
+	}()
+	err := x.p.Drain(drain)
+	stop()
+	<-watched
+	if now := x.now(); now == txnBroken || now == txnFenced {
+		return x.reason()
+	}
+	if err != nil {
+		return fmt.Errorf("commit transaction %s: %w", x.id, err)
+	}
+	return nil
+}
+
+// wrote is a topic that records of the transaction were written to: the one given, if there
+// are such or there are none, and else any.
+func (x *txn) wrote(topic string) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.topics[topic] {
+		return topic
+	}
+	for t := range x.topics {
+		return t
+	}
+	return topic
+}
+
+// groups is the names of all groups of the cluster that we may see. A broker that is away has
+// none: others have what it had.
+func (p *Producer) groups(ctx context.Context) ([]string, error) {
+	x := p.txn
+	if err := x.wait(ctx); err != nil {
+		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	x.talk.Lock()
+	defer x.talk.Unlock()
+	var addrs []string
+	err := x.control.any(func(b *sarama.Broker) error {
+		resp, err := b.GetMetadata(sarama.NewMetadataRequest(p.conf.Version, []string{"__consumer_offsets"}))
+		if err != nil {
+			return err
+		}
+		addrs = nil
+		for _, b := range resp.Brokers {
+			addrs = append(addrs, b.Addr())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list groups: %w", err)
+	}
+	var names []string
+	for _, addr := range addrs {
+		var code sarama.KError
+		err := x.control.at(addr, func(b *sarama.Broker) error {
+			resp, err := b.ListGroups(&sarama.ListGroupsRequest{Version: 2})
+			if err != nil {
+				return err
+			}
+			if resp.Err != sarama.ErrNoError {
+				return resp.Err
+			}
+			for g := range resp.Groups {
+				names = append(names, g)
+			}
+			return nil
+		})
+		if errors.As(err, &code) {
+			return nil, fmt.Errorf("list groups of broker %s: %w", addr, err)
+		}
+	}
+	return names, nil
 }

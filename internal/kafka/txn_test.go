@@ -73,7 +73,7 @@ func allOrNothing(t *testing.T, o ...kfake.Opt) {
 				f.add("logs", i, 100)
 			}
 		}
-		if err := p.SendOffset("agg-src-3", "logs", 0, offset); err != nil {
+		if err := p.SendOffset("agg-src-3", "logs", 0, offset, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +111,7 @@ func TestFencing(t *testing.T) {
 	g := newFeeder(t, young)
 	g.begin()
 	f.add("logs", 0, 100)
-	if err := old.SendOffset("agg-src-3", "logs", 0, 7); err != nil {
+	if err := old.SendOffset("agg-src-3", "logs", 0, 7, ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := old.Commit(t.Context()); !errors.Is(err, ErrAborted) && !errors.Is(err, ErrFenced) {
@@ -177,7 +177,7 @@ func TestTransactionsUnderFaults(t *testing.T) {
 				f.add("logs", 0, 50)
 				f.add("logs", 1, 50)
 			}
-			if err := p.SendOffset("agg-src-3", "logs", 0, int64(round+1)); err != nil {
+			if err := p.SendOffset("agg-src-3", "logs", 0, int64(round+1), ""); err != nil {
 				t.Fatal(err)
 			}
 			err := p.Commit(t.Context())
@@ -237,7 +237,7 @@ func TestExactlyOnceAcrossCrashes(t *testing.T) {
 			if crash() {
 				return false
 			}
-			if err := p.SendOffset("agg-src-3", "logs", 0, at); err != nil {
+			if err := p.SendOffset("agg-src-3", "logs", 0, at, ""); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithCancel(t.Context())

@@ -16,7 +16,7 @@ const receivedMost = 64 << 20
 // are valid during the call, with no more than a block unpacked at once. limit is the
 // most bytes of one record. It ends with the first error, of the batch or of f.
 func EachRecord(batch []byte, limit int, f func(*Record) error) error {
-	r := Reader{Limit: limit}
+	r := Reader{Limit: limit, Produced: true}
 	r.Begin(Set{Batches: batch}, 0)
 	defer r.drop()
 	views := make([]Record, 0, 256)

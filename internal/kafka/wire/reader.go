@@ -27,12 +27,15 @@ type Reader struct {
 	// hears with a negative number that it is given back, from any goroutine.
 	Big func(n int) error
 
+	Produced bool // records have the times of their producer, also where the log has times of its own
+
 	set     []byte
 	aborted []Aborted // to come, in the order of their first offsets
 	gone    map[int64]bool
 	next    int64 // after all that was read or left out
 
 	batch  []byte // that is being read; nil: none
+	found  bool   // batch is the next of set, of which only the header was read
 	h      Header
 	src    unpacker
 	left   int // records of it to come
@@ -109,7 +112,7 @@ func (r *Reader) drop() {
 		r.block.Free()
 		r.block = nil
 	}
-	r.batch, r.err = nil, nil
+	r.batch, r.err, r.found = nil, nil, false
 }
 
 // Read appends records to dst, up to its capacity and of one batch. No records and no
@@ -144,8 +147,17 @@ func (r *Reader) Read(dst []Record) (Piece, []Record, error) {
 
 // Whole is the next batch as it is stored, its CRC found right, instead of its records:
 // for who sends it on. Its first offset may be below Next of before. No batch and no
-// error: the set is read. An error is as of Read; only one of them is used for a set.
+// error: the set is read. An error is as of Read.
 func (r *Reader) Whole() (batch []byte, h Header, err error) {
+	if batch, h, err = r.Ahead(); batch != nil && err == nil {
+		r.set, r.next, r.batch, r.found = r.set[len(batch):], h.LastOffset()+1, nil, false
+	}
+	return batch, h, err
+}
+
+// Ahead is the batch that Whole takes next, and Read opens. It is not for the middle of a
+// batch: see Opened.
+func (r *Reader) Ahead() (batch []byte, h Header, err error) {
 	if r.err != nil {
 		return nil, Header{}, r.err
 	}
@@ -153,14 +165,15 @@ func (r *Reader) Whole() (batch []byte, h Header, err error) {
 	if r.err = err; !ok || err != nil {
 		return nil, Header{}, err
 	}
-	batch = r.batch
-	r.set, r.next, r.batch = r.set[len(batch):], r.h.LastOffset()+1, nil
-	return batch, r.h, nil
+	return r.batch, r.h, nil
 }
+
+// Opened says whether a batch was opened of which not all was read.
+func (r *Reader) Opened() bool { return r.src != nil }
 
 // find finds the next batch with records that are to be read; false: there is none.
 func (r *Reader) find() (bool, error) {
-	for {
+	for !r.found {
 		batch, rest, err := Cut(r.set)
 		if err != nil {
 			r.batch = r.set
@@ -184,8 +197,9 @@ func (r *Reader) find() (bool, error) {
 			r.set, r.next, r.batch = rest, max(r.next, h.LastOffset()+1), nil
 			continue
 		}
-		return true, nil
+		r.found = true
 	}
+	return true, nil
 }
 
 // begin begins the next batch with records; false: there is none.
@@ -199,7 +213,7 @@ func (r *Reader) begin() (bool, error) {
 		return false, fmt.Errorf("batch at offset %d: %w", r.h.BaseOffset, err)
 	}
 	r.choose()
-	r.set = r.set[len(r.batch):]
+	r.set, r.found = r.set[len(r.batch):], false
 	r.left, r.bytes, r.last = int(r.h.Count), 0, r.h.BaseOffset-1
 	r.base = Record{Offset: r.h.BaseOffset, Time: r.h.FirstTime}
 	r.src = src
@@ -283,7 +297,7 @@ func (r *Reader) finish() {
 // becomes where in the block they begin.
 func (r *Reader) fill(dst []Record, at *int) ([]Record, error) {
 	had, idle := len(dst), 0
-	logTime := r.h.Attributes&attrLogAppendTime != 0
+	logTime := r.h.Attributes&attrLogAppendTime != 0 && !r.Produced
 	for {
 		mem := r.block.mem[:r.block.used]
 		for r.left > 0 && len(dst) < cap(dst) {

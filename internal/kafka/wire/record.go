@@ -65,6 +65,28 @@ func (h Headers) Get(key string) []byte {
 	}
 }
 
+// Has says whether there is a header with a key.
+func (h Headers) Has(key string) bool {
+	for c := h.First(); ; {
+		k, _, ok := c.Next()
+		if !ok {
+			return false
+		}
+		if string(k) == key {
+			return true
+		}
+	}
+}
+
+// AppendTo appends the headers and one more after them, as they travel.
+func (h Headers) AppendTo(dst []byte, more Pair) []byte {
+	n, i := readVarint(h)
+	dst = appendVarint(dst, n+1)
+	dst = append(dst, h[max(i, 0):]...)
+	dst = appendBytes(dst, more.Key)
+	return appendBytes(dst, more.Value)
+}
+
 // readBytes reads bytes with their length, -1 being none.
 func readBytes(b []byte) (v, rest []byte, ok bool) {
 	n, i := readVarint(b)
