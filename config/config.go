@@ -96,6 +96,17 @@ type Kafka struct {
 	Rack     string   `yaml:"rack"`      // client.rack, for fetching from the nearest replica
 	TLS      TLS      `yaml:"tls"`
 	SASL     SASL     `yaml:"sasl"`
+	Topics   Topics   `yaml:"topics"`
+}
+
+// Topics is what the topics are like that `sluice setup` makes; those that exist are left
+// as they are.
+type Topics struct {
+	Partitions      int      `yaml:"partitions" min:"1"`           // of a topic of events; one of letters has a quarter of it
+	Replication     int      `yaml:"replication" max:"99"`         // copies of a partition; 0: 3, or as many as there are brokers
+	MaxMessage      Bytes    `yaml:"max_message_bytes" min:"1KiB"` // max.message.bytes
+	Retention       Duration `yaml:"retention" min:"1m"`           // retention.ms of a topic of events
+	LetterRetention Duration `yaml:"letter_retention" min:"1m"`    // retention.ms of the dead-letter topic and the held topic
 }
 
 // TLS of a connection to Kafka or Elasticsearch.
@@ -354,7 +365,8 @@ func Default() *Config {
 
 // DefaultKafka is what an entry of kafka starts from.
 func DefaultKafka() Kafka {
-	return Kafka{ClientID: "sluice", SASL: SASL{Mechanism: "none"}}
+	return Kafka{ClientID: "sluice", SASL: SASL{Mechanism: "none"},
+		Topics: Topics{Partitions: 12, MaxMessage: 4 * MiB, Retention: Duration(3 * 24 * time.Hour), LetterRetention: Duration(14 * 24 * time.Hour)}}
 }
 
 // DefaultFiles is what an entry of shipper.files starts from.

@@ -68,6 +68,18 @@ func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
 	return elastic.Setup(ctx, cfg, out)
 }
 
+// TrySetup is Setup that changes nothing and writes what it would change, with diff also
+// what differs.
+func TrySetup(ctx context.Context, cfg *config.Config, out io.Writer, diff bool) error {
+	return elastic.SetupWith(ctx, cfg, out, elastic.SetupOptions{DryRun: true, Diff: diff})
+}
+
+// CheckClusters writes to out what of every output's cluster does not go with its
+// configuration; see elastic.Check.
+func CheckClusters(ctx context.Context, cfg *config.Config, out io.Writer) {
+	elastic.Check(ctx, cfg, out)
+}
+
 // logLines logs what is written to it.
 type logLines struct{ log *slog.Logger }
 
@@ -110,7 +122,7 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	}
 	out := elastic.Options{Config: o, Log: log, Figures: f.figures.output, Health: st.Need("elasticsearch " + o.Name), Dead: f.dead, Await: true}
 	out.Install = func(ctx context.Context) error {
-		return elastic.SetupOne(ctx, cfg, o, logLines{log})
+		return elastic.SetupOne(ctx, cfg, o, logLines{log}, elastic.SetupOptions{})
 	}
 	if ix.HeldTopic != "" {
 		if err := f.hold(sending, cluster, produce, cfg, o); err != nil {

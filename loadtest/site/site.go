@@ -383,7 +383,7 @@ func (s *Site) Setup(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	g.Proc.Argv = []string{s.Sluice, "setup", "-c", filepath.Join(s.Dir, p.Name, "indexer.yaml")}
+	g.Proc.Argv = []string{s.Sluice, "setup", "--only", "elasticsearch", "-c", filepath.Join(s.Dir, p.Name, "indexer.yaml")}
 	if err := g.Start(); err != nil {
 		return err
 	}

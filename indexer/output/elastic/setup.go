@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -33,16 +34,27 @@ const (
 // the same is left alone, and sluice@custom is never changed. A cluster without index
 // lifecycle management gets the rest, and out says so.
 func Setup(ctx context.Context, cfg *config.Config, out io.Writer) error {
+	return SetupWith(ctx, cfg, out, SetupOptions{})
+}
+
+// SetupWith is Setup with options.
+func SetupWith(ctx context.Context, cfg *config.Config, out io.Writer, how SetupOptions) error {
 	var errs []error
 	for i := range cfg.Indexer.Outputs {
-		errs = append(errs, SetupOne(ctx, cfg, &cfg.Indexer.Outputs[i], out))
+		errs = append(errs, SetupOne(ctx, cfg, &cfg.Indexer.Outputs[i], out, how))
 	}
 	return errors.Join(errs...)
 }
 
+// SetupOptions say how to set up.
+type SetupOptions struct {
+	DryRun bool // say what would be done, and do nothing
+	Diff   bool // say what differs, too
+}
+
 // SetupOne is Setup of one output.
-func SetupOne(ctx context.Context, cfg *config.Config, o *config.Output, out io.Writer) error {
-	s := setup{output: o, beside: beside(cfg.Indexer.Outputs, o), out: out}
+func SetupOne(ctx context.Context, cfg *config.Config, o *config.Output, out io.Writer, how SetupOptions) error {
+	s := setup{output: o, beside: beside(cfg.Indexer.Outputs, o), out: out, how: how}
 	if err := s.run(ctx); err != nil {
 		return fmt.Errorf("output %s: %w", o.Name, err)
 	}
@@ -64,6 +76,7 @@ type setup struct {
 	output *config.Output
 	beside []config.Output // on the same cluster, the output included
 	out    io.Writer
+	how    SetupOptions
 	hosts  *hosts
 }
 
@@ -147,11 +160,7 @@ func (s *setup) custom(ctx context.Context) error {
 		s.say("component template", nameCustom, "unchanged (it is yours)")
 		return nil
 	}
-	if err := s.put(ctx, "/_component_template/"+nameCustom, embedded("custom")); err != nil {
-		return err
-	}
-	s.say("component template", nameCustom, "created")
-	return nil
+	return s.put(ctx, "component template", "/_component_template/"+nameCustom, nil, embedded("custom"))
 }
 
 // install puts what is missing or different.
@@ -165,15 +174,7 @@ func (s *setup) install(ctx context.Context, kind, path string, want map[string]
 		s.say(kind, name, "unchanged")
 		return nil
 	}
-	if err := s.put(ctx, path, want); err != nil {
-		return err
-	}
-	if have == nil {
-		s.say(kind, name, "created")
-	} else {
-		s.say(kind, name, "updated")
-	}
-	return nil
+	return s.put(ctx, kind, path, have, want)
 }
 
 func (s *setup) say(kind, name, what string) {
@@ -206,9 +207,73 @@ func (s *setup) get(ctx context.Context, path string) (map[string]any, error) {
 	return object, nil
 }
 
-func (s *setup) put(ctx context.Context, path string, object map[string]any) error {
-	_, _, err := s.call(ctx, http.MethodPut, path, object)
-	return err
+// put installs an object instead of another (nil: there is none), and says so.
+func (s *setup) put(ctx context.Context, kind, path string, have, want map[string]any) error {
+	what := "created"
+	if have != nil {
+		what = "updated"
+	}
+	if s.how.DryRun {
+		what = "would be " + what
+	} else if _, _, err := s.call(ctx, http.MethodPut, path, want); err != nil {
+		return err
+	}
+	s.say(kind, path[strings.LastIndexByte(path, '/')+1:], what)
+	if s.how.Diff {
+		for _, line := range differences(want, have) {
+			fmt.Fprintln(s.out, "  "+line)
+		}
+	}
+	return nil
+}
+
+// differences are what put changes: a line for each leaf of an object that is, or was,
+// another.
+func differences(want, have map[string]any) (lines []string) {
+	now, then := leaves(want), leaves(have)
+	keys := map[string]bool{}
+	for k := range now {
+		keys[k] = true
+	}
+	for k := range then {
+		_, wanted := now[k]
+		keys[k] = wanted || strings.HasPrefix(k, "template.") // beside it the cluster has members of its own
+	}
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		w, isNow := now[k]
+		h, was := then[k]
+		switch {
+		case !keys[k] || isNow && was && w == h:
+		case !was:
+			lines = append(lines, fmt.Sprintf("+ %s: %s", k, w))
+		case !isNow:
+			lines = append(lines, fmt.Sprintf("- %s: %s", k, h))
+		default:
+			lines = append(lines, fmt.Sprintf("- %s: %s", k, h), fmt.Sprintf("+ %s: %s", k, w))
+		}
+	}
+	return lines
+}
+
+// leaves are the scalars and lists of an object by their paths.
+func leaves(v map[string]any) map[string]string {
+	out := map[string]string{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		object, ok := v.(map[string]any)
+		if !ok || len(object) == 0 {
+			text, _ := json.Marshal(plain(v))
+			out[path] = string(text)
+			return
+		}
+		for k, x := range object {
+			walk(strings.TrimPrefix(path+"."+k, "."), x)
+		}
+	}
+	if len(v) > 0 {
+		walk("", v)
+	}
+	return out
 }
 
 // call makes a request; an error says what the cluster has against it. Not found is
