@@ -628,6 +628,7 @@ func (h *head) text(w []byte, start, end int, colon bool) bool {
 	}
 	if isLogger(name) {
 		if colon && !h.timed && h.rank == rankNone && isThrown(name) {
+			h.p.named = thrown{kind: name, message: restOfLine(h.m, skipSpaces(h.m, end, len(h.m)))}
 			return false // java.lang.IllegalStateException: ERROR: x
 		}
 		switch {

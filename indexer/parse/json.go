@@ -219,6 +219,10 @@ func (l *lifting) one(means meaning, value []byte, i int) bool {
 		if quoted {
 			l.name = i + 1
 		}
+	case meansTraceOfError:
+		return quoted && l.p.addThrown(inside) || value[0] == '{' && l.errorObject(value)
+	case meansError:
+		return value[0] == '{' && l.errorObject(value)
 	case meansTrace:
 		if !quoted {
 			return false
@@ -244,6 +248,43 @@ func (l *lifting) setLevel(level string) bool {
 	l.p.found.Level = level
 	l.taken |= RoleLevel
 	return true
+}
+
+// errorObject reads {"type":"x","message":"y","stack":"z"} of pino, bunyan, log4j2 and
+// ECS. False: it has more than these, and stays in App as well.
+func (l *lifting) errorObject(value []byte) bool {
+	o := &l.p.inner
+	if !o.Read(value) || hasField(l.p.fields, "error") {
+		return false
+	}
+	var t thrown
+	all := true
+	for _, m := range o.Members {
+		inside, quoted := insideOf(m.Value)
+		switch string(m.Key) {
+		case "type", "name", "class", "exception_class":
+			if quoted && t.kind == nil {
+				t.kind = inside
+				continue
+			}
+		case "message", "msg", "exception_message":
+			if quoted {
+				t.message = inside
+				continue
+			}
+		case "stack", "stack_trace", "stacktrace", "stackTrace", "extendedStackTrace":
+			if quoted {
+				t.trace = inside
+				continue
+			}
+		}
+		all = false
+	}
+	if len(t.kind) == 0 && len(t.trace) == 0 {
+		return false
+	}
+	l.p.addError(&t)
+	return all
 }
 
 // logObject reads Elastic's {"level":"ERROR","logger":"a.B"}.

@@ -55,6 +55,7 @@ type Parser struct {
 	pairs  []byte          // logfmt as JSON
 	app    []byte
 
+	named  thrown // that the line begins with
 	fields []Field
 	values []byte // of fields
 	from   int    // where the value of the last field begins in values
@@ -88,6 +89,9 @@ func (p *Parser) Parse(message []byte, read time.Time, o Options) *Found {
 			break
 		}
 	}
+	if !p.found.Members && !p.addThrown(message) && p.named.kind != nil {
+		p.addError(&p.named) // without frames
+	}
 	return &p.found
 }
 
@@ -104,7 +108,7 @@ func (p *Parser) begin(message []byte, read time.Time, o Options) {
 		p.zone = p.usual
 	}
 	p.found = Found{Message: message}
-	p.fields, p.values = p.fields[:0], p.values[:0]
+	p.fields, p.values, p.named = p.fields[:0], p.values[:0], thrown{}
 	if p.start = skipBlank(message, 0); at(message, p.start) == 0xef && bytes.HasPrefix(message[p.start:], []byte("\uFEFF")) {
 		p.start = skipBlank(message, p.start+3)
 	}
@@ -113,7 +117,7 @@ func (p *Parser) begin(message []byte, read time.Time, o Options) {
 // Shed lets go of what a message was made of, and of buffers above a size: there is a
 // parser for each partition.
 func (p *Parser) Shed(size int) {
-	p.message, p.found = nil, Found{}
+	p.message, p.found, p.named = nil, Found{}, thrown{}
 	clear(p.fields[:cap(p.fields)])
 	for _, b := range []*[]byte{&p.text, &p.part, &p.pairs, &p.app, &p.values} {
 		if cap(*b) > size {

@@ -184,7 +184,11 @@ func FuzzParse(f *testing.F) {
 	for _, line := range lines {
 		f.Add(line)
 	}
-	for _, name := range []string{"lines.txt", "more.txt"} {
+	for _, trace := range []string{"a.B: x\n\tat c.D\nCaused by: e", "Traceback (most recent call last):\n  x\nValueError: y", "panic: x\n\ngoroutine 1 [running]:", "PHP Fatal error:  Uncaught A\\B: x\nStack trace:\n#0",
+		"x (NoMethodError)\n\tfrom a.rb:1", `{"err":{"type":"E","message":"m","stack":"E: m\n    at f"}}`} {
+		f.Add(trace)
+	}
+	for _, name := range []string{"lines.txt", "more.txt", "siblings.txt"} {
 		for _, j := range readJudged(f, name) {
 			f.Add(j.line)
 		}

@@ -10,6 +10,7 @@ const (
 	RoleMessage
 	RoleLogger
 	RoleTrace
+	roleError
 )
 
 // Has reports whether a role is in the set.
@@ -40,9 +41,11 @@ const (
 	meansLoggerPerhaps
 	meansName // of a logger for some, of anything for most
 	meansTrace
-	meansTraceParent // of W3C: 00-trace-span-01
-	meansTraceObject // {"id":"x"}
-	meansFields      // of Rust's tracing: {"message":"x"}; of OpenTelemetry: "x" or {"stringValue":"x"}
+	meansTraceParent  // of W3C: 00-trace-span-01
+	meansTraceObject  // {"id":"x"}
+	meansTraceOfError // a stack trace
+	meansError        // {"type":"x","message":"y","stack":"z"}
+	meansFields       // of Rust's tracing: {"message":"x"}; of OpenTelemetry: "x" or {"stringValue":"x"}
 )
 
 // meanings is by the numbers above.
@@ -51,6 +54,7 @@ var meanings = [...]Roles{
 	meansLevel: RoleLevel, meansLevelPython: RoleLevel, meansLevelLogback: RoleLevel, meansLevelOTel: RoleLevel, meansLevelNET: RoleLevel, meansLevelSyslog: RoleLevel, meansLevelMongo: RoleLevel, meansTags: RoleLevel,
 	meansMessage: RoleMessage, meansMessagePerhaps: RoleMessage, meansLog: RoleMessage, meansFields: RoleMessage,
 	meansLogger: RoleLogger, meansLoggerPerhaps: RoleLogger, meansName: RoleLogger,
+	meansTraceOfError: roleError, meansError: roleError,
 	meansTrace: RoleTrace, meansTraceParent: RoleTrace, meansTraceObject: RoleTrace,
 }
 
@@ -113,6 +117,10 @@ func meaningOf(key []byte) meaning {
 		return meansName
 	case "trace_id", "traceId", "trace.id", "traceID", "traceid", "TraceId", "TraceID", "@tr", "dd.trace_id", "otelTraceID", "X-B3-TraceId":
 		return meansTrace
+	case "stack_trace", "error.stack_trace", "stackTrace", "stacktrace", "StackTrace", "exc_info", "exc_text", "exception", "Exception", "@x", "stack", "throwable", "errorVerbose":
+		return meansTraceOfError
+	case "err", "error", "thrown":
+		return meansError
 	case "traceparent":
 		return meansTraceParent
 	case "trace":
