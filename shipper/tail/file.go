@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -172,6 +173,18 @@ func newFile(s *origin, fd int, st disk.Stat, path string, at position.Record, s
 	}
 	f.text.Resume(at.Offset, false)
 	return f
+}
+
+// openFile opens a file of a source; links are followed only where its discoverer says so.
+func openFile(s *origin, path string) (int, disk.Stat, error) {
+	h := &s.spec.Hints
+	switch {
+	case path == s.spec.Path && h.Root == "":
+		return disk.Open(path)
+	case h.Root == "":
+		return disk.OpenBelow(filepath.Dir(path), path, h.FollowLinks)
+	}
+	return disk.OpenBelow(h.Root, path, h.FollowLinks)
 }
 
 // is reports whether a file that was looked at is f.

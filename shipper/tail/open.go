@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/sluicelog/sluice/shipper/disk"
 	"github.com/sluicelog/sluice/shipper/position"
@@ -31,18 +30,6 @@ func (t *finder) open(s *origin, path string, live *file) *file {
 		return nil
 	}
 	return t.opened(s, fd, st, path, live)
-}
-
-// openFile opens a file of a source; links are followed only where its discoverer says so.
-func openFile(s *origin, path string) (int, disk.Stat, error) {
-	h := &s.spec.Hints
-	switch {
-	case path == s.spec.Path && h.Root == "":
-		return disk.Open(path)
-	case h.Root == "":
-		return disk.OpenBelow(filepath.Dir(path), path, h.FollowLinks)
-	}
-	return disk.OpenBelow(h.Root, path, h.FollowLinks)
 }
 
 // opened is open for a file that is open.
