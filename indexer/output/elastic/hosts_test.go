@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,8 +32,16 @@ func newTestHosts(t *testing.T, n int, probe func(*host) *Refusal) *hosts {
 // at a time, and the first that goes well for all.
 func TestHostIsLeftOutUntilAProbeGoesWell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bad, probes := &Refusal{Host: "http://es1:9200", Status: 502}, 0
-		hs := newTestHosts(t, 2, func(*host) *Refusal { probes++; return bad })
+		bad := &Refusal{Host: "http://es1:9200", Status: 502}
+		var probes atomic.Int64
+		var well atomic.Bool
+		hs := newTestHosts(t, 2, func(*host) *Refusal {
+			probes.Add(1)
+			if well.Load() {
+				return nil
+			}
+			return bad
+		})
 		defer hs.end()
 		first := hs.take()
 		if second := hs.take(); second == first {
@@ -62,15 +71,16 @@ func TestHostIsLeftOutUntilAProbeGoesWell(t *testing.T) {
 		}
 		all(false)
 		time.Sleep(time.Minute)
-		if probes < 6 || probes > 20 {
-			t.Errorf("%d probes in a minute, of pauses of 1 s to 8 s", probes)
+		if n := probes.Load(); n < 6 || n > 20 {
+			t.Errorf("%d probes in a minute, of pauses of 1 s to 8 s", n)
 		}
 		all(false)
 		if st := hs.status(); st[0].Error == "" || st[1].Error != "" || !strings.Contains(st[0].Error, "http://es1:9200 answered 502") {
 			t.Errorf("%+v", st)
 		}
-		bad = nil
+		well.Store(true)
 		time.Sleep(9 * time.Second)
+		synctest.Wait()
 		taken := map[*host]int{}
 		for range 10 {
 			taken[hs.take()]++
