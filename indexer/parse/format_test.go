@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -52,6 +53,37 @@ var lines = []string{
 	`2026-11-21T08:57:48.123456789Z stderr F 2026-11-21 08:57:47 ERROR x`,
 	`[pid: 12|app: 0|req: 1/1] 1.2.3.4 () {32 vars in 400 bytes} [Sat Nov 21 08:57:47 2026] GET /a?b=c => generated 9 bytes in 5 msecs (HTTP/1.1 200) 2 headers`,
 	`Started GET "/a" for 127.0.0.1 at 2026-11-21 08:57:47 +0000`,
+}
+
+// Whatever a line is, each format reads it or leaves what is found as it was, and what it
+// finds is legal.
+func FuzzFormats(f *testing.F) {
+	for id := range registry {
+		for _, line := range lines {
+			f.Add(uint8(id), line)
+		}
+	}
+	p := newParser("Asia/Shanghai")
+	f.Fuzz(func(t *testing.T, id uint8, line string) {
+		m := jsontext.Append(nil, line)
+		p.begin(m, readTime, Options{})
+		format := registry[int(id)%len(registry)]
+		if p.start >= len(m) || !format.Starts(m[p.start]) {
+			return
+		}
+		before := p.found
+		if !format.Read(p) && !reflect.DeepEqual(p.found, before) {
+			t.Fatalf("%T does not read %q and leaves %+v", format, line, p.found)
+		}
+		for _, m := range p.found.Fields {
+			if !json.Valid(m.Value) {
+				t.Fatalf("%T of %q: field %s: %s", format, line, m.Name, m.Value)
+			}
+		}
+		if p.found.Logger != nil && !json.Valid([]byte(`"`+string(p.found.Logger)+`"`)) {
+			t.Fatalf("%T of %q: logger %q", format, line, p.found.Logger)
+		}
+	})
 }
 
 // A format reads lines of its kind among those it is asked for, and what it does not

@@ -34,6 +34,7 @@ type head struct {
 	class   []byte // a dotted name that no separator follows: of java.util.logging
 	numbers int    // so far
 	pairs   int    // where key=value begins; 0: nowhere
+	spoken  bool   // a name with a colon or = was there: a time after it is its value
 }
 
 // rank is how sure it is that a level is one.
@@ -181,7 +182,7 @@ func (h *head) android(i int) bool {
 // time reads the time of the line at m[k], which may be inside brackets, and returns the
 // index after it, or 0.
 func (h *head) time(k int, inside bool) int {
-	if h.timed || h.plain > 0 || k >= h.limit || h.words > 0 && !inside && !isDigit(h.m[k]) && h.rank == rankNone {
+	if h.timed || h.plain > 0 || k >= h.limit || h.words > 0 && !inside && h.rank == rankNone && (!isDigit(h.m[k]) || h.spoken) {
 		return 0
 	}
 	var t Civil
@@ -381,7 +382,7 @@ func (h *head) word() bool {
 		return true
 	}
 	if bytes.IndexByte(w, '=') > 0 {
-		if h.pairs == 0 {
+		if h.spoken = true; h.pairs == 0 {
 			h.pairs = start
 		}
 		return true
@@ -655,6 +656,7 @@ func (h *head) text(w []byte, start, end int, colon bool) bool {
 	case string(w) == "PHP" && h.rank == rankNone:
 		return h.php(end)
 	case colon && h.plain == 0 && isIdentifier(w) && (h.timed || h.words == 0) && !isThrown(w):
+		h.spoken = true
 		return true // a program, or a part of one
 	case h.mark == '-' && h.separated(end): // Python: - module - ERROR -
 		if h.class == nil && h.timed && h.since == 0 && isIdentifier(w) {

@@ -89,7 +89,7 @@ func (p *Parser) Parse(message []byte, read time.Time, o Options) *Found {
 			break
 		}
 	}
-	if !p.found.Members && !p.addThrown(message) && p.named.kind != nil {
+	if !p.found.Members && !(bytes.Contains(message, []byte(`\n`)) && p.addThrown(message)) && p.named.kind != nil {
 		p.addError(&p.named) // without frames
 	}
 	return &p.found
