@@ -152,9 +152,22 @@ type Shipper struct {
 	StoreEvery   Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
 	PartialAfter Duration          `yaml:"partial_after"`                          // a last line without newline is sent as partial after this long without growth; 0: when its writer is gone
 	HoldDeleted  Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
+	Multiline    Multiline         `yaml:"multiline"`                              // lines that belong together, one event
 	Rules        []Rule            `yaml:"rules"`                                  // what is done with lines before they are sent: drop, sample, mask, limit, count
 	Docker       Docker            `yaml:"docker"`                                 // containers of the local daemon
 	Files        []Files           `yaml:"files"`                                  // plain files, each entry a source
+}
+
+// Multiline says which lines belong together. Of a source that names neither preset nor
+// pattern it is shipper.multiline; what else is empty or 0 is taken from there.
+type Multiline struct {
+	Preset   string   `yaml:"preset"`    // stack traces: auto (all that are known), java, python, go, dotnet, node, ruby, php; none: each line is an event
+	Pattern  string   `yaml:"pattern"`   // instead: lines that match this regular expression (RE2) ...
+	Negate   bool     `yaml:"negate"`    // ... or that do not
+	Match    string   `yaml:"match"`     // after: they go on with the line before; before: with the next
+	MaxLines int      `yaml:"max_lines"` // of an event; more make another
+	MaxBytes Bytes    `yaml:"max_bytes"` // of an event's message, at most max_line
+	Timeout  Duration `yaml:"timeout"`   // a last line that may have others after it waits this long
 }
 
 // Docker is the source of the containers of the local Docker daemon.
@@ -183,6 +196,7 @@ type Files struct {
 	FollowLinks bool              `yaml:"follow_links"`              // links below the first wildcard are followed, to regular files that the directory's owner or root owns
 	Labels      map[string]string `yaml:"labels"`                    // labels.* of its events
 	App         string            `yaml:"app"`                       // service.name of its events
+	Multiline   Multiline         `yaml:"multiline"`                 // as shipper.multiline, which it goes before
 }
 
 // Aggregator relays from the data centres' clusters to the central one.
@@ -333,6 +347,7 @@ func Default() *Config {
 			StoreEvery:   Duration(time.Second),
 			HoldDeleted:  Duration(5 * time.Minute),
 			PartialAfter: Duration(time.Minute),
+			Multiline:    Multiline{Preset: "auto", Match: "after", MaxLines: 1000, MaxBytes: 1 * MiB, Timeout: Duration(2 * time.Second)},
 			Docker: Docker{
 				Endpoint:      "unix:///var/run/docker.sock",
 				ListInterval:  Duration(30 * time.Second),

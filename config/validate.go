@@ -315,6 +315,7 @@ func (k *checker) shipper() {
 	if !s.Docker.Enabled && len(s.Files) == 0 {
 		k.fail("shipper.files", "nothing to read: set docker.enabled or name files")
 	}
+	k.multiline("shipper.multiline", s.Multiline)
 	k.docker("shipper.docker", &s.Docker)
 	for i, f := range s.Files {
 		key := entryPath("shipper.files", i)
@@ -322,6 +323,7 @@ func (k *checker) shipper() {
 			k.fail(key+".paths", "missing: name at least one file or glob")
 		}
 		k.labels(key+".labels", f.Labels)
+		k.multiline(key+".multiline", f.Multiline)
 		k.patterns(key+".paths", f.Paths)
 		k.patterns(key+".exclude", f.Exclude)
 	}

@@ -50,9 +50,10 @@ const (
 
 // Values of log.flags.
 const (
-	FlagPartial = "partial" // the line had no end when its file did, or was ended by a timeout
-	FlagSplit   = "split"   // one piece of a line longer than the limit
-	FlagCleaned = "cleaned" // bytes that are not UTF-8 were replaced by U+FFFD
-	FlagTorn    = "torn"    // not a line of its file's format; the message is what is there
-	FlagHole    = "hole"    // bytes of a hole before the line are in log.offset and log.size, not in the message
+	FlagPartial = "partial"   // the line had no end when its file did, or was ended by a timeout
+	FlagSplit   = "split"     // one piece of a line longer than the limit
+	FlagCleaned = "cleaned"   // bytes that are not UTF-8 were replaced by U+FFFD
+	FlagTorn    = "torn"      // not a line of its file's format; the message is what is there
+	FlagSeveral = "multiline" // several lines that belong together
+	FlagHole    = "hole"      // bytes of a hole before the line are in log.offset and log.size, not in the message
 )

@@ -67,6 +67,18 @@ func (h LineHash) ID(t time.Time) ID {
 	return id
 }
 
+// With is the id of an event of several lines: that of the first, then those of the others,
+// each by the id that it would have by itself.
+func (id ID) With(next ID) ID {
+	var both [36]byte
+	copy(both[:], id[:])
+	copy(both[18:], next[:])
+	sum := xxh3.Hash128Seed(both[:], 2)
+	binary.BigEndian.PutUint64(id[6:14], sum.Hi)
+	binary.BigEndian.PutUint32(id[14:], uint32(sum.Lo>>32))
+	return id
+}
+
 // AppendText appends the 24 characters of the id.
 func (id ID) AppendText(dst []byte) []byte {
 	return base64.RawURLEncoding.AppendEncode(dst, id[:])

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		c.Shipper.Kafka = "k"
 		c.Shipper.Poll, c.Shipper.Scan, c.Shipper.StoreEvery = config.Duration(20*time.Millisecond), config.Duration(50*time.Millisecond), config.Duration(30*time.Millisecond)
 		c.Shipper.Produce.BatchRecords = 50
+		c.Shipper.Multiline.Timeout = config.Duration(20 * time.Millisecond)
 		if n, err := strconv.ParseUint(os.Getenv("SHIPPER_TEST_DESCRIPTORS"), 10, 64); err == nil {
 			if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -48,6 +49,31 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// victim starts the shipper as a process, which kill ends.
+func (s *site) victim() (kill func()) {
+	s.t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SHIPPER_TEST_DIR="+s.dir, "SHIPPER_TEST_KAFKA="+strings.Join(s.cluster.ListenAddrs(), ","))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			_ = cmd.Process.Signal(syscall.SIGQUIT) // shows what it does
+			time.Sleep(time.Second)
+		}
+		_ = cmd.Process.Kill()
+	})
+	return func() {
+		s.t.Helper()
+		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
+			s.t.Fatal(err)
+		}
+		_ = cmd.Wait()
+	}
+}
+
 func TestNothingIsLostOrDoubledByKill9(t *testing.T) {
 	s := newSite(t).plain()
 	var want []string
@@ -62,19 +88,7 @@ func TestNothingIsLostOrDoubledByKill9(t *testing.T) {
 	}
 	write(0, 2000)
 	for round := range 4 {
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = append(os.Environ(), "SHIPPER_TEST_DIR="+s.dir, "SHIPPER_TEST_KAFKA="+strings.Join(s.cluster.ListenAddrs(), ","))
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if t.Failed() {
-				_ = cmd.Process.Signal(syscall.SIGQUIT) // shows where it stands
-				time.Sleep(time.Second)
-			}
-			_ = cmd.Process.Kill()
-		})
+		kill := s.victim()
 		n := len(s.order)
 		s.until("progress", func() bool { return len(s.order) > n+100 })
 		write(2000+300*round, 2300+300*round)
@@ -87,10 +101,7 @@ func TestNothingIsLostOrDoubledByKill9(t *testing.T) {
 				s.append(name, "")
 			}
 		}
-		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait()
+		kill()
 	}
 	s.cfg.Shipper.Files = append(s.cfg.Shipper.Files, config.Files{Paths: []string{s.path("*.json")}, Codec: "docker"})
 	s.start()

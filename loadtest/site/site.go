@@ -301,7 +301,7 @@ func (s *Site) config(role string, p *Plan) string {
 	put("%s:", role)
 	switch role {
 	case "shipper":
-		put("  kafka: dc1\n  topic: %s\n  partition_by: %s", cmp.Or(p.Out, p.Topic()), cmp.Or(p.PartitionBy, "source"))
+		put("  kafka: dc1\n  multiline: {preset: none}\n  topic: %s\n  partition_by: %s", cmp.Or(p.Out, p.Topic()), cmp.Or(p.PartitionBy, "source"))
 		if p.Socket != "" {
 			put("  docker: {enabled: true, endpoint: \"unix://%s\", list_interval: 5s}", p.Socket)
 		}

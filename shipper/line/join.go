@@ -144,7 +144,7 @@ func (m *Maker[W]) finish(out Sink[W], l *Log[W], j *join[W], how Flags) {
 		}
 		return
 	}
-	e := &m.event
+	e := made(m)
 	e.Set = j.set | how
 	if j.more {
 		e.Set |= Cut
@@ -169,6 +169,16 @@ func (m *Maker[W]) finish(out Sink[W], l *Log[W], j *join[W], how Flags) {
 	// From here on the line holds nothing back any more; the event does.
 	parts := j.parts
 	j.parts = j.parts[:0]
+	if l.Several != nil {
+		m.passing = true
+		if len(parts) == 1 && m.grouped(out, l, parts[0].text, parts[0].offset) {
+			clear(parts)
+			return
+		}
+	}
+	for _, p := range parts {
+		l.span(p.text, p.offset, p.text.used)
+	}
 	e.Holds = e.Holds[:0]
 	for _, p := range parts {
 		e.Holds = append(e.Holds, Hold[W]{p.text.Window, l.Safe(p.text)})

@@ -98,22 +98,23 @@ type Flags uint8
 
 // One bit for each value of log.flags.
 const (
-	Partial Flags = 1 << iota // no end will come
-	Cut                       // a piece of a line over the limit
-	Cleaned                   // bytes that are not UTF-8 were replaced
-	Torn                      // not a line of its format
-	Hole                      // NULs before it were skipped
+	Partial   Flags = 1 << iota // no end will come
+	Cut                         // a piece of a line over the limit
+	Cleaned                     // bytes that are not UTF-8 were replaced
+	Torn                        // not a line of its format
+	Hole                        // NULs before it were skipped
+	Multiline                   // several lines that belong together
 )
 
 // NumFlags is how many flags there are; flag i is 1<<i. AllFlags has every one.
 const (
-	NumFlags       = 5
+	NumFlags       = 6
 	AllFlags Flags = 1<<NumFlags - 1
 )
 
 var flagTexts = func() (sets [AllFlags + 1][]string) {
 	for i := range sets {
-		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, schemas.FlagTorn, schemas.FlagHole} {
+		for b, text := range []string{schemas.FlagPartial, schemas.FlagSplit, schemas.FlagCleaned, schemas.FlagTorn, schemas.FlagHole, schemas.FlagSeveral} {
 			if i>>b&1 == 1 {
 				sets[i] = append(sets[i], text)
 			}

@@ -16,8 +16,10 @@ type Maker[W any] struct {
 	Holes  int64     // NULs that are in no message, in bytes
 
 	piece   Piece
-	event   Event[W]
+	event   *Event[W] // being made; every field of it is set for each line
+	passing bool      // what event points to is used again before the end of Feed
 	cleaned []byte
+	spare   []byte // as cleaned: the line before may be in it
 }
 
 // Feed makes events of the lines in data, which starts at t.Read, and reports how much
@@ -35,6 +37,7 @@ func (m *Maker[W]) Feed(out Sink[W], l *Log[W], t *Text[W], data []byte) (used i
 		if !ended {
 			n = len(data) - used
 		}
+		m.passing = len(t.carry) > 0 || !ended
 		line := data[used : used+n]
 		start := t.Read + int64(used) - int64(len(t.carry))
 		before := len(t.carry)
@@ -57,6 +60,9 @@ func (m *Maker[W]) Feed(out Sink[W], l *Log[W], t *Text[W], data []byte) (used i
 		}
 	}
 	t.Read += int64(used)
+	if l.Several != nil {
+		m.hold(out, l)
+	}
 	if len(t.carry) == 0 && cap(t.carry) > 64<<10 {
 		m.Drop(t)
 	}
@@ -115,13 +121,14 @@ func (m *Maker[W]) text(out Sink[W], l *Log[W], t *Text[W], raw []byte, n int, o
 			return
 		}
 		var invalid int
+		m.cleaned, m.spare = m.spare, m.cleaned
 		m.cleaned, invalid = jsontext.AppendCleaned(m.cleaned[:0], content)
 		message = m.cleaned
 		if invalid > 0 {
 			set |= Cleaned
 		}
 	}
-	e := &m.event
+	e := made(m)
 	e.FileName = nil
 	if l.Prefix {
 		if !t.mid {
@@ -161,7 +168,7 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 		m.joinLine(out, l, t, j, raw, offset, set)
 		return
 	}
-	e := &m.event
+	e := made(m)
 	e.ID = l.place(p.Stream).Line(offset).Add(raw).ID(p.Time)
 	e.Time, e.Message, e.Stream, e.Offset, e.Size = p.Time, bytes.TrimPrefix(p.Inside, bom), p.Stream, offset, int64(len(raw))
 	e.FileName, e.Generation = nil, t.Generation
@@ -174,14 +181,30 @@ func (m *Maker[W]) decoded(out Sink[W], l *Log[W], t *Text[W], raw []byte, offse
 	m.emit(out, l, t, set)
 }
 
+// made is the event that is being made.
+func made[W any](m *Maker[W]) *Event[W] {
+	if m.event == nil {
+		m.event = &Event[W]{}
+	}
+	return m.event
+}
+
 // emit sends the event, whose bytes lie in t alone.
 func (m *Maker[W]) emit(out Sink[W], l *Log[W], t *Text[W], set Flags) {
-	e := &m.event
+	e := made(m)
 	if t.hole > 0 {
 		e.Offset, e.Size, set = e.Offset-t.hole, e.Size+t.hole, set|Hole
 		m.skipped(t)
 	}
 	e.Set = set
+	if l.Several != nil {
+		if len(e.FileName) > 0 && l.Decoder == nil { // in memory of t
+			m.passing = true
+		}
+		if m.grouped(out, l, t, e.Offset) {
+			return
+		}
+	}
 	e.Holds = append(e.Holds[:0], Hold[W]{t.Window, l.Safe(t)})
 	out.Emit(e)
 }
@@ -195,6 +218,7 @@ func (m *Maker[W]) Flush(out Sink[W], l *Log[W], t *Text[W]) {
 		j.more = false
 	}
 	m.FlushCarry(out, l, t)
+	m.sendGroups(out, l, t)
 	t.mid = false
 }
 
@@ -209,7 +233,7 @@ func (m *Maker[W]) FlushCarry(out Sink[W], l *Log[W], t *Text[W]) {
 		set |= Cut
 	}
 	carry, start := t.carry, t.Read-int64(len(t.carry))
-	t.carry = nil
+	t.carry, m.passing = nil, true
 	m.text(out, l, t, carry, len(carry), start, set)
 	m.Memory -= int64(cap(carry))
 	t.mid = false
@@ -225,6 +249,7 @@ func (m *Maker[W]) Forget(l *Log[W], t *Text[W], to int64) {
 				m.unjoin(j)
 			}
 		}
+		freeGroups(m, l, t)
 	}
 	t.Read, t.used, t.hole = to, min(t.used, to), 0
 	m.Drop(t)
@@ -238,6 +263,7 @@ func (m *Maker[W]) Unread(l *Log[W], t *Text[W]) {
 			m.unjoin(j)
 		}
 	}
+	freeGroups(m, l, t)
 	t.hole = 0
 	m.Drop(t)
 }
@@ -247,7 +273,8 @@ func (m *Maker[W]) End(l *Log[W]) {
 	for _, j := range l.joins {
 		m.unjoin(j)
 	}
-	l.joins = nil
+	freeGroups(m, l, nil)
+	l.joins, l.groups = nil, nil
 }
 
 // carry adds to the unfinished line of t.

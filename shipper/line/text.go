@@ -44,11 +44,13 @@ type Log[W any] struct {
 	Decoder Decoder // nil: plain text
 	Prefix  bool    // file names stand before lines
 
-	Lost Lost // of its lines; who counts it sets it back
+	Several *Several // how several lines become one; nil: they do not
+	Lost    Lost     // of its lines; who counts it sets it back
 
 	id       string
 	out, err schemas.Place
-	joins    []*join[W] // unfinished lines, one a stream that ever had one
+	joins    []*join[W]  // unfinished lines, one a stream that ever had one
+	groups   []*group[W] // held lines, one a stream
 }
 
 // Lost is how many bytes of lines their runtime replaced by U+FFFD, since they are not
@@ -101,11 +103,25 @@ func (l *Log[W]) Safe(t *Text[W]) int64 {
 			}
 		}
 	}
+	for _, g := range l.groups {
+		if g.lines > 0 && g.text == t && g.start < low {
+			low = g.start
+		}
+	}
 	return low
 }
 
-// Unfinished reports whether an unfinished line has pieces in t.
+// Unfinished reports whether an unfinished line has pieces in t, or lines of it are held.
 func (l *Log[W]) Unfinished(t *Text[W]) bool {
+	for _, g := range l.groups {
+		if g.lines > 0 && g.text == t {
+			return true
+		}
+	}
+	return l.joining(t)
+}
+
+func (l *Log[W]) joining(t *Text[W]) bool {
 	for _, j := range l.joins {
 		for i := range j.parts {
 			if j.parts[i].text == t {
@@ -129,6 +145,11 @@ func (l *Log[W]) Back(t *Text[W]) int64 {
 			return t.Start()
 		}
 		back = min(back, j.parts[0].offset)
+	}
+	for _, g := range l.groups {
+		if g.lines > 0 && g.text == t {
+			back = min(back, g.start)
+		}
 	}
 	return back
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/internal/shiptest"
@@ -45,10 +47,12 @@ func (k *desk) done() {
 	k.batch.press.chunk = k.batch.press.chunk[:0]
 }
 
-func benchLines(b *testing.B, d line.Decoder, data []byte, n int) {
+func benchLines(b *testing.B, d line.Decoder, several *line.Several, data []byte, n int) {
 	k := newDesk(d)
+	k.log.Several = several
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
+	before := cpuTime()
 	for b.Loop() {
 		for used := 0; used < len(data); {
 			used += k.maker.Feed(k.batch, &k.log, &k.text, data[used:])
@@ -58,22 +62,46 @@ func benchLines(b *testing.B, d line.Decoder, data []byte, n int) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/line")
+	b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/float64(b.N)/float64(n), "cpu-ns/line")
 }
 
-func BenchmarkDockerLines(b *testing.B) {
+func cpuTime() time.Duration {
+	var r unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func BenchmarkDockerLines(b *testing.B) { benchDocker(b, nil) }
+
+func BenchmarkPlainLines(b *testing.B) { benchPlain(b, nil) }
+
+// Lines that are no stack traces cost a little more where these are looked for.
+func BenchmarkSeveral(b *testing.B) {
+	traces := &line.Several{Rule: line.NewTraces(), MaxLines: 1000, MaxBytes: 1 << 20}
+	for range 3 { // by turns, for machines whose speed changes
+		b.Run("docker/none", func(b *testing.B) { benchDocker(b, nil) })
+		b.Run("docker/auto", func(b *testing.B) { benchDocker(b, traces) })
+		b.Run("plain/none", func(b *testing.B) { benchPlain(b, nil) })
+		b.Run("plain/auto", func(b *testing.B) { benchPlain(b, traces) })
+	}
+}
+
+func benchDocker(b *testing.B, several *line.Several) {
 	var data []byte
 	for i := range 200 {
 		data = append(data, shiptest.DockerJSON("stdout", shiptest.Sample(i)+"\n", time.Unix(1763715467, int64(i)))...)
 	}
-	benchLines(b, line.JSONFile, data, 200)
+	benchLines(b, line.JSONFile, several, data, 200)
 }
 
-func BenchmarkPlainLines(b *testing.B) {
+func benchPlain(b *testing.B, several *line.Several) {
 	var data []byte
 	for i := range 200 {
 		data = append(data, shiptest.Sample(i)+"\n"...)
 	}
-	benchLines(b, nil, data, 200)
+	benchLines(b, nil, several, data, 200)
 }
 
 func TestLinesAllocateNothing(t *testing.T) {

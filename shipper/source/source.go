@@ -6,6 +6,7 @@ package source
 import (
 	"context"
 
+	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/glob"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/disk"
@@ -24,13 +25,14 @@ var Kinds = []string{KindDocker, KindFile}
 // files that it is rotated into. It is a value, and what it refers to is not changed once
 // it was sent.
 type Spec struct {
-	Kind    string         // with Name it is the source's id
-	Name    string         // unique in its kind, and lasting: a container's id, a path
-	Path    string         // of the file that is written to now
-	Decoder Decoder        // how a raw line becomes text
-	Joiner  Joiner         // how several raw lines become one
-	Tags    schemas.Source // what its events say; path, host, data centre and shipper.labels are added
-	Hints   Hints          // what its discoverer knows that helps to follow it
+	Kind      string           // with Name it is the source's id
+	Name      string           // unique in its kind, and lasting: a container's id, a path
+	Path      string           // of the file that is written to now
+	Decoder   Decoder          // how a raw line becomes text
+	Joiner    Joiner           // how several raw lines become one
+	Multiline config.Multiline // which lines are one event, if not as shipper.multiline says
+	Tags      schemas.Source   // what its events say; path, host, data centre and shipper.labels are added
+	Hints     Hints            // what its discoverer knows that helps to follow it
 }
 
 // Key identifies the source.

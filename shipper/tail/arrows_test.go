@@ -15,7 +15,7 @@ import (
 // file or in one below it.
 var order = []string{
 	"tail", "status", "wake", "poll", "news", "depart", "look", "work", "read", "truncate", "blank", "feed", "discover", "open",
-	"copy", "stem", "same", "rest", "save", "queue", "watch", "closer", "writers", "leftovers", "metrics", "file", "room",
+	"copy", "stem", "same", "rest", "save", "queue", "watch", "closer", "writers", "leftovers", "several", "metrics", "file", "room",
 }
 
 func TestArrowsBetweenFilesRunDown(t *testing.T) {

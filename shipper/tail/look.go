@@ -55,6 +55,9 @@ func (t *reader) lookAt(s *origin, out *send.Batch) {
 // taken for one.
 func (t *reader) endless(f *file) bool {
 	after := t.cfg.PartialAfter.D()
+	if f.src.lines.Held(&f.text) {
+		after = f.src.lines.Several.Timeout
+	}
 	return after > 0 && t.now.Sub(f.times.grew) >= after && (f.unfinished() || f.text.Read < f.extent.end)
 }
 

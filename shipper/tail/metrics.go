@@ -10,7 +10,7 @@ import (
 var (
 	bytesRead     = metrics.NewCounter("shipper_read_bytes", "bytes", "Read from log files; bytes read again after a restart are counted again", "source")
 	eventsMade    = metrics.NewCounter("shipper_made_events", "events", "Events made of what was read; made = dropped + acknowledged + in flight", "source")
-	eventsFlagged = metrics.NewCounter("shipper_flagged_events", "events", "Events by log.flags: partial (a line without end), split (a piece of a line over the limit), cleaned (not UTF-8), torn (not a line of its format), hole (NULs before the line were skipped)", "flag")
+	eventsFlagged = metrics.NewCounter("shipper_flagged_events", "events", "Events by log.flags: partial (a line without end), split (a piece of a line over the limit), cleaned (not UTF-8), torn (not a line of its format), hole (NULs before the line were skipped), multiline (several lines that belong together)", "flag")
 	linesJoined   = metrics.NewCounter("shipper_joined_lines", "lines", "Lines put together from dockerd's 16 KiB pieces")
 	holeBytes     = metrics.NewCounter("shipper_hole_bytes", "bytes", "Runs of NULs in log files that are in log.size of an event and in no message, as a crash of the host or a truncation under a writer leaves them")
 	truncations   = metrics.NewCounter("shipper_truncations", "files", "Files that became shorter or other than what was read of them; read again from the start")

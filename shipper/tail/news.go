@@ -23,6 +23,7 @@ type roster struct {
 	departed map[string]*departure // by spec.Key
 	kept     map[string][]byte     // what discoverers are to be given back, by spec.Key
 	buckets  map[string]string     // where that is stored, by kind
+	several  several
 }
 
 // kind is the figures of a kind of source.
@@ -84,7 +85,7 @@ func (t *roster) add(spec source.Spec) *origin {
 	s := &origin{spec: spec, id: schemas.SourceID(t.host, spec.Kind, spec.Name), read: t.kind(spec.Kind)}
 	s.read.now++
 	s.lines, s.sent = line.NewLog[*send.Window](s.id), t.refusals.NewSource(&s.read.events)
-	s.lines.Decoder, s.lines.Prefix = decoder(&spec), spec.Hints.FilePrefix
+	s.lines.Decoder, s.lines.Prefix, s.lines.Several = decoder(&spec), spec.Hints.FilePrefix, t.several.of(&t.cfg.Multiline, &spec)
 	t.sources[spec.Key()] = s
 	t.finder.watches.dir(s)
 	t.finder.stems.add(s)
@@ -139,7 +140,7 @@ func (t *roster) change(s *origin, c *source.Change) {
 		t.finder.stems.remove(s)
 	}
 	s.spec, s.gone = c.Spec, false
-	s.lines.Decoder, s.lines.Prefix = decoder(&s.spec), s.spec.Hints.FilePrefix
+	s.lines.Decoder, s.lines.Prefix, s.lines.Several = decoder(&s.spec), s.spec.Hints.FilePrefix, t.several.of(&t.cfg.Multiline, &s.spec)
 	if moved {
 		t.finder.watches.dir(s)
 		t.finder.stems.add(s)

@@ -9,7 +9,7 @@
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
 // come and go), look (what is finished), work (turns), read, truncate, feed (bytes to
 // events), discover, open, copy, stem (names of copies), same (one file or two), rest (descriptors), save, queue,
-// watch, closer, writers, leftovers, metrics, file, room. Each calls only what is below it,
+// watch, closer, writers, leftovers, several, metrics, file, room. Each calls only what is below it,
 // which a test checks.
 package tail
 

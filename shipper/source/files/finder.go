@@ -183,7 +183,7 @@ var containerPath = regexp.MustCompile(`/([0-9a-f]{64})-json\.log$`)
 // spec is the source of a path.
 func (e *entry) spec(path string, siblings []string) source.Spec {
 	s := source.Spec{
-		Kind: source.KindFile, Name: path, Path: path,
+		Kind: source.KindFile, Name: path, Path: path, Multiline: e.cfg.Multiline,
 		Tags:  schemas.Source{ServiceName: e.cfg.App, Dataset: e.cfg.Dataset, Labels: e.cfg.Labels},
 		Hints: source.Hints{FilePrefix: e.cfg.FilePrefix, Siblings: siblings, Exclude: e.exclude},
 	}
