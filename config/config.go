@@ -279,14 +279,15 @@ type Timezone struct {
 
 // Output is one Elasticsearch cluster; each is a consumer group of its own.
 type Output struct {
-	Name          string        `yaml:"name"` // appended to the group name; label of its metrics
-	Elasticsearch Elasticsearch `yaml:"elasticsearch"`
-	Index         string        `yaml:"index"`          // {yyyy.MM.dd} and parts of it by event time; {dc}, {dataset}, {app}
-	IndexTimezone string        `yaml:"index_timezone"` // in which the days and hours of index begin
-	MaxAge        Duration      `yaml:"max_age"`        // an event older than its Kafka record by more gets the index of the record's day; 0: its own, however old
-	MaxAhead      Duration      `yaml:"max_ahead"`      // the same for one that is ahead of its record; 0: its own
-	Bulk          Bulk          `yaml:"bulk"`
-	Template      Template      `yaml:"template"`
+	Name           string        `yaml:"name"` // appended to the group name; label of its metrics
+	Elasticsearch  Elasticsearch `yaml:"elasticsearch"`
+	Index          string        `yaml:"index"`            // {yyyy.MM.dd} and parts of it by event time; {dc}, {dataset}, {app}
+	IndexTimezone  string        `yaml:"index_timezone"`   // in which the days and hours of index begin
+	MaxAge         Duration      `yaml:"max_age"`          // an event older than its Kafka record by more gets the index of the record's day; 0: its own, however old
+	MaxAhead       Duration      `yaml:"max_ahead"`        // the same for one that is ahead of its record; 0: its own
+	MaxOpenIndices int           `yaml:"max_open_indices"` // that the output writes to within an hour; events of more wait, in the held topic; 0: any number
+	Bulk           Bulk          `yaml:"bulk"`
+	Template       Template      `yaml:"template"`
 }
 
 // Elasticsearch is how to reach one cluster.
@@ -397,11 +398,12 @@ func DefaultSource() Source {
 // DefaultOutput is what an entry of indexer.outputs starts from.
 func DefaultOutput() Output {
 	return Output{
-		Elasticsearch: Elasticsearch{Timeout: Duration(time.Minute), Compression: 1},
-		Index:         "sluice-{yyyy.MM.dd}",
-		IndexTimezone: "UTC",
-		MaxAge:        Duration(7 * 24 * time.Hour),
-		MaxAhead:      Duration(time.Hour),
+		Elasticsearch:  Elasticsearch{Timeout: Duration(time.Minute), Compression: 1},
+		Index:          "sluice-{yyyy.MM.dd}",
+		IndexTimezone:  "UTC",
+		MaxAge:         Duration(7 * 24 * time.Hour),
+		MaxAhead:       Duration(time.Hour),
+		MaxOpenIndices: 1000,
 		Bulk: Bulk{Bytes: 8 * MiB, Count: 5000, Linger: Duration(time.Second), Concurrency: 2, MaxConcurrency: 8,
 			RetryInitial: Duration(500 * time.Millisecond), RetryMax: Duration(time.Minute)},
 		Template: Template{Shards: 1, Replicas: 1, Refresh: Duration(10 * time.Second), DeleteAfter: Duration(30 * 24 * time.Hour), IfMissing: "stop"},

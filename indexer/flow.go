@@ -10,6 +10,8 @@ import (
 	"github.com/sluicelog/sluice/indexer/document"
 	"github.com/sluicelog/sluice/indexer/output/elastic"
 	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/internal/logonce"
+	"github.com/sluicelog/sluice/internal/retry"
 )
 
 // flow is the way from Kafka to one cluster: a consumer group, of which it is the
@@ -27,6 +29,8 @@ type flow struct {
 	groupOptions kafka.GroupOptions
 	output       *elastic.Output
 	dead         *letters
+	pause        time.Duration      // until an index is tried again that may not be opened
+	said         logonce.Limit      // of errors
 	held         *held              // nil: there is no held topic
 	stop         context.CancelFunc // ends sending
 
@@ -117,8 +121,9 @@ func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 		if records[i].Value == nil { // in a topic that is compacted: a key is deleted
 			f.figures.tombstones.Inc()
 			p.DoneAll(records[i].Offset, records[i].Offset+1)
-		} else {
-			p.encode(ch, &records[i], topic, number)
+		} else if p.encode(ch, &records[i], topic, number); p.encoder.Over() && f.overflow(ctx, p, ch, &records[i], topic, number) != nil {
+			ch.Reset()
+			break // the rest is read again
 		}
 		if len(ch.Items) == 0 || len(ch.Buf) < bulk.ChunkBytes && i < len(records)-1 {
 			continue
@@ -130,6 +135,9 @@ func (f *flow) take(ctx context.Context, p *partition, records []kafka.View) {
 		}
 	}
 	f.figures.encoded(p.encoder.Tally())
+	if f.documents.Open != nil {
+		f.figures.open.Set(float64(f.documents.Open.Len()))
+	}
 	if cap(ch.Buf) <= 4*bulk.ChunkBytes {
 		chunks.Put(ch)
 	}
@@ -145,6 +153,52 @@ func (p *partition) encode(ch *bulk.Chunk, v *kafka.View, topic string, number i
 	}
 	if len(r.Value) > bulk.ChunkBytes/2 {
 		p.encoder.Shed(bulk.ChunkBytes)
+	}
+}
+
+// overflow takes the last document out of a chunk, whose index is one too many to be open,
+// and holds its record, or waits until the index may be opened and puts it back. An error is
+// that ctx has ended.
+func (f *flow) overflow(ctx context.Context, p *partition, ch *bulk.Chunk, v *kafka.View, topic string, number int32) error {
+	for p.encoder.Over() {
+		last := len(ch.Items) - 1
+		from := 0
+		if last > 0 {
+			from = ch.Items[last-1].End
+		}
+		item, lines := ch.Items[last], ch.Buf[from:]
+		index, _ := elastic.Target(lines)
+		f.reportOverflow(index)
+		if f.held != nil && f.held.Open() {
+			p.Take(1)
+			f.figures.output.Read.Inc()
+			f.figures.output.InFlight.Add(1)
+			f.held.Write(&item, &elastic.Refusal{Kind: tooManyIndices, Reason: "max_open_indices are open: " + index}, lines)
+			ch.Buf, ch.Items = ch.Buf[:from], ch.Items[:last]
+			return nil
+		}
+		ch.Buf, ch.Items = ch.Buf[:from], ch.Items[:last]
+		err := f.output.Add(ctx, p.Partition, ch)
+		ch.Reset()
+		if err == nil {
+			err = retry.Wait(ctx, f.pause)
+		}
+		if err != nil {
+			return err
+		}
+		p.encoder.At(time.Now())
+		p.encode(ch, v, topic, number)
+	}
+	return nil
+}
+
+// tooManyIndices is why an event is held that no server has refused.
+const tooManyIndices = "too_many_open_indices"
+
+func (f *flow) reportOverflow(index string) {
+	if f.said.Allow(tooManyIndices) {
+		f.log.Error("events wait: their indices are more than may be open at a time; raise max_open_indices of the output, or take a part such as {app} out of its index",
+			"index", index, "max_open_indices", f.documents.Open.Most())
 	}
 }
 

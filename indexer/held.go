@@ -201,7 +201,12 @@ func (h *held) try(k *heldClaim, l *deadletter.Letter, offset int64) {
 	k.chunk.Buf = e.Append(k.chunk.Buf, &l.Record, l.Topic, l.Partition)
 	h.flow.figures.encoded(e.Tally())
 	index, _ := elastic.Target(k.chunk.Buf[from:])
-	if why := h.flow.output.Refuses(index, time.Now().Add(-h.pause)); why != nil {
+	why := h.flow.output.Refuses(index, time.Now().Add(-h.pause))
+	if e.Over() {
+		h.flow.reportOverflow(index)
+		why = &elastic.Refusal{Kind: tooManyIndices, Reason: "max_open_indices are open: " + index}
+	}
+	if why != nil {
 		k.chunk.Buf = k.chunk.Buf[:from]
 		next := *l
 		h.sign(&next, why)

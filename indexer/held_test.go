@@ -300,3 +300,56 @@ func TestHeldEventsComeBackWhole(t *testing.T) {
 		t.Errorf("%v events were read again that were stored, %d letters more", n, w.lettersHeld()-count)
 	}
 }
+
+// Events whose indices are more than may be open wait, and hold up no other where there
+// is a held topic; none goes elsewhere, and none is lost.
+func TestMaxOpenIndices(t *testing.T) {
+	t.Parallel()
+	f := func(name string, topic bool) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _, _ := heldWorld(t, readOnly, func(string) bool { return false })
+			w.cfg.Indexer.Outputs[0].MaxOpenIndices = 5
+			if topic {
+				w.makeTopic(kafka.Topic{Name: testHeld, Partitions: 2, Replication: 1})
+			}
+			w.appEvents(2, apps()[:5]...)
+			log := &logBook{}
+			r := w.startLogging(log)
+			w.allCommitted(map[int32]int64{0: 10})
+			if topic {
+				w.until("ready to hold", func() bool { return strings.Contains(r.status(), testHeld) })
+			}
+			w.appEvents(2, apps()...)
+			w.appEvents(2, apps()[:5]...)
+			if topic {
+				w.allCommitted(map[int32]int64{0: 60})
+				w.until("all of the five are stored", func() bool { return w.es.Len() == 30 })
+			} else {
+				w.until("those before are stored", func() bool { return w.es.Len() == 15 })
+				if got := w.committed(); got[0] > 15 {
+					t.Errorf("committed %v", got)
+				}
+			}
+			w.until("an error in the log", func() bool {
+				return strings.Contains(log.String(), "level=ERROR") && strings.Contains(log.String(), "raise max_open_indices")
+			})
+			if n := r.figure("indexer_open_indices"); n != 5 || len(w.letters()) > 0 {
+				t.Errorf("%v indices are open, %d dead letters", n, len(w.letters()))
+			}
+			r.stop()
+			r.balance()
+			w.cfg.Indexer.Outputs[0].MaxOpenIndices = 20
+			r = w.start()
+			w.until("all are stored", func() bool { return w.es.Len() == w.n })
+			if topic {
+				w.heldIsRead()
+			}
+			r.stop()
+			r.balance()
+			w.onceEach()
+		})
+	}
+	f("held", true)
+	f("without a held topic", false)
+}

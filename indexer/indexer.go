@@ -103,6 +103,10 @@ func newFlow(ctx context.Context, cfg *config.Config, o *config.Output, log *slo
 	if f.documents, err = documents(ix, o); err != nil {
 		return nil, err
 	}
+	f.pause = max(o.Bulk.RetryInitial.D(), time.Millisecond)
+	if o.MaxOpenIndices > 0 {
+		f.documents.Open = document.NewOpenIndices(o.MaxOpenIndices)
+	}
 	cluster := &kafka.Cluster{Name: ix.Kafka, Config: cfg.Kafka[ix.Kafka], Log: log, Metrics: reg, Health: kafkaHealth}
 	f.groupOptions = kafka.GroupOptions{Consume: ix.Consume, Group: Group(ix, o), Topics: ix.Topics, DrainTimeout: drainTimeout(cfg.ShutdownTimeout.D()),
 		MemberFile: kafka.MemberFile(cfg.DataDir, "indexer", o.Name)}

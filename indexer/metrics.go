@@ -31,6 +31,7 @@ var (
 	refusingIndices = metrics.NewGauge("indexer_refusing_indices", "indices", "Indices that refuse documents until that is mended", "output")
 	unwellHosts     = metrics.NewGauge("indexer_unwell_hosts", "hosts", "Hosts of the output that do not answer as they should; while another does they get no requests", "output")
 	bulkElsewhere   = metrics.NewCounter("indexer_bulk_elsewhere_requests", "requests", "Bulk requests that one host refused and that were sent to another at once", "output")
+	openIndices     = metrics.NewGauge("indexer_open_indices", "indices", "Indices that were written to within the last hour", "output")
 	bulkRequests    = metrics.NewCounter("indexer_bulk_requests", "requests", "Bulk requests by status; 0: no answer", "output", "status")
 	bulkSeconds     = metrics.NewHistogram("indexer_bulk_seconds", "seconds", "Time of a bulk request", "output")
 	bulkBytes       = metrics.NewCounter("indexer_bulk_bytes", "bytes", "Bytes of bulk bodies before compression", "output")
@@ -54,6 +55,7 @@ type figures struct {
 	mistyped           metrics.Counter
 	tombstones         metrics.Counter
 	otherDay, undated  metrics.Counter
+	open               metrics.Gauge
 	parsed             [parse.Count]metrics.Counter // by format
 }
 
@@ -72,6 +74,7 @@ func newFigures(reg *metrics.Registry, output string) *figures {
 		},
 		malformed: reg.Counter(malformedEvents, output), doubted: reg.Counter(doubtedTimes, output),
 		mistyped: reg.Counter(mistypedEvents, output), tombstones: reg.Counter(tombstones, output),
+		open:     reg.Gauge(openIndices, output),
 		otherDay: reg.Counter(otherDayEvents, output), undated: reg.Counter(undatedEvents, output),
 	}
 	for id, name := range parse.Names() {

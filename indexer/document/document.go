@@ -46,6 +46,7 @@ type Encoder struct {
 type Options struct {
 	Pattern  *Pattern       // of the names of indices
 	Days     Days           // that these names may have
+	Open     *OpenIndices   // that an output writes to; nil: any number
 	Zone     *time.Location // of times that name none
 	Zones    []Zone         // the same, of some events: the first that fits
 	Codec    string         // of the topic: ecs, filebeat, json, plain or syslog; empty: ecs
@@ -64,14 +65,18 @@ type Tally struct {
 
 // NewEncoder makes the encoder of a partition.
 func NewEncoder(o Options) *Encoder {
-	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, zones: o.Zones, names: names{pattern: o.Pattern, zone: o.Days.Zone}, days: o.Days, parser: parse.New(o.Zone)}
+	return &Encoder{codec: o.Codec, original: o.Original, zone: o.Zone, zones: o.Zones, names: names{pattern: o.Pattern, zone: o.Days.Zone, open: o.Open}, days: o.Days, parser: parse.New(o.Zone)}
 }
 
 // At sets the time that documents are made at, event.ingested.
 func (e *Encoder) At(now time.Time) {
 	e.made = now
+	e.names.at(now)
 	e.now = schemas.AppendTime(e.now[:0], now)
 }
+
+// Over reports whether the index of the document made last is one too many to be open.
+func (e *Encoder) Over() bool { return e.names.over }
 
 // Tally is what was met since it was asked last.
 func (e *Encoder) Tally() Tally {

@@ -170,7 +170,12 @@ func cut(s string, n int) string {
 type names struct {
 	pattern *Pattern
 	zone    *time.Location // in which days begin; nil: UTC
+	open    *OpenIndices   // nil: any number may be
+	now     time.Time
 	known   map[nameKey]string
+	noted   map[string]time.Time // when a name was noted as open
+	last    string               // of a name that is open
+	over    bool                 // the name made last is of an index too many
 }
 
 type nameKey struct {
@@ -186,16 +191,41 @@ func (n *names) of(t time.Time, dc, dataset, app []byte) string {
 	const most = maxField + utf8.UTFMax // of a longer one the rest is in no name
 	dc, dataset, app = dc[:min(len(dc), most)], dataset[:min(len(dataset), most)], app[:min(len(app), most)]
 	hours := n.hours(t)
-	if s, ok := n.known[nameKey{hours, string(dc), string(dataset), string(app)}]; ok {
-		return s
+	s, ok := n.known[nameKey{hours, string(dc), string(dataset), string(app)}]
+	if !ok {
+		if n.known == nil || len(n.known) >= maxNames {
+			n.known = map[nameKey]string{}
+		}
+		k := nameKey{hours, string(dc), string(dataset), string(app)}
+		s = n.pattern.name(hours, k.dc, k.dataset, k.app)
+		n.known[k] = s
 	}
-	if n.known == nil || len(n.known) >= maxNames {
-		n.known = map[nameKey]string{}
+	if n.open != nil && s != n.last {
+		n.note(s)
 	}
-	k := nameKey{hours, string(dc), string(dataset), string(app)}
-	s := n.pattern.name(hours, k.dc, k.dataset, k.app)
-	n.known[k] = s
 	return s
+}
+
+// note notes that an index is written to, unless that was done lately, and whether it may be.
+func (n *names) note(name string) {
+	if at, ok := n.noted[name]; !ok || n.now.Sub(at) > openNote {
+		if n.over = !n.open.use(name, n.now); n.over {
+			n.last = ""
+			return
+		}
+		if n.noted == nil || len(n.noted) >= maxNames {
+			n.noted = map[string]time.Time{}
+		}
+		n.noted[name] = n.now
+	}
+	n.last, n.over = name, false
+}
+
+// at sets the time that it is.
+func (n *names) at(now time.Time) {
+	if now.Sub(n.now) > openNote/2 {
+		n.now, n.last = now, "" // to be noted again
+	}
 }
 
 // hours are those since 1970 by the clocks of the zone.

@@ -159,3 +159,23 @@ func TestRecordID(t *testing.T) {
 		}
 	}
 }
+
+// An index is open for an hour after it was written to; no more than so many are at a time.
+func TestOpenIndices(t *testing.T) {
+	x := NewOpenIndices(2)
+	at := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+	f := func(name string, after time.Duration, want bool) {
+		t.Helper()
+		if got := x.use(name, at.Add(after)); got != want {
+			t.Errorf("%s after %v: %v, want %v", name, after, got, want)
+		}
+	}
+	f("a", 0, true)
+	f("b", 0, true)
+	f("c", time.Second, false)
+	f("a", 30*time.Minute, true)
+	f("c", 59*time.Minute, false)
+	f("c", 61*time.Minute, true)
+	f("b", 62*time.Minute, false)
+	f("a", 63*time.Minute, true)
+}
