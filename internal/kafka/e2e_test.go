@@ -44,7 +44,7 @@ func longDrain(t *testing.T, p *Producer) {
 	}
 }
 
-func soon(t *testing.T, what string, is func() bool) {
+func soon(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -267,6 +267,15 @@ func TestRealKafka(t *testing.T) {
 		}
 		if !errors.Is(err, ErrFenced) {
 			t.Errorf("the older producer's end = %v, want %v", err, ErrFenced)
+		}
+	})
+
+	t.Run("members with names", func(t *testing.T) {
+		for name, play := range map[string]func(*testing.T, []string, waiting){"killedMember": killedMember, "stoppedMember": stoppedMember, "copiedName": copiedName} {
+			if err := EnsureTopic(t.Context(), c, name, 6, 3); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(name, func(t *testing.T) { play(t, k.Brokers, soon) })
 		}
 	})
 

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func (v *viewer) count() (n int) {
 // produce writes values by a client that knows nothing of this package.
 func produce(t testing.TB, addrs []string, topic string, partition int32, values []string, o ...kgo.Opt) {
 	t.Helper()
-	cl, err := kgo.NewClient(append(o, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	cl, err := kgo.NewClient(append(o, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,8 +196,8 @@ func topicID(t testing.TB, c *Cluster, topic string) wire.TopicID {
 	k := newControl(c, conf)
 	defer k.Close()
 	md, err := k.metadata([]string{topic}, false)
-	if err != nil || md[topic].id == (wire.TopicID{}) {
-		t.Fatalf("topic id: %v, %v", err, md)
+	if err != nil {
+		t.Fatalf("topic id: %v", err)
 	}
 	return md[topic].id
 }
@@ -206,20 +207,31 @@ func topicID(t testing.TB, c *Cluster, topic string) wire.TopicID {
 func TestTopicMadeAnew(t *testing.T) {
 	t.Parallel()
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(1, "logs"))
-	c := clusterAt(t, k.ListenAddrs()...)
-	produce(t, k.ListenAddrs(), "logs", 0, numbered(0, 10, 5))
+	topicMadeAnew(t, clusterAt(t, k.ListenAddrs()...), k.ListenAddrs(), eventually)
+}
+
+func topicMadeAnew(t *testing.T, c *Cluster, addrs []string, wait waiting) {
+	const group = "anew"
+	o := groupOptions("logs")
+	o.Group = group
+	produce(t, addrs, "logs", 0, numbered(0, 10, 5))
+	rewound := value(t, c, "sluice_kafka_rewinds_total")
 	v := newViewer(t)
-	_, leave := join(t, c, groupOptions("logs"), v)
-	eventually(t, "the first log", func() bool { return v.count() == 10 })
+	_, leave := join(t, c, o, v)
+	wait(t, "the first log", func() bool { return v.count() == 10 })
 	leave()
 
 	anew := func(from, n int) []string {
-		deleteTopic(t, k.ListenAddrs(), "logs")
-		if err := EnsureTopic(t.Context(), c, "logs", 1, 1); err != nil {
-			t.Fatal(err)
-		}
+		was := topicID(t, c, "logs")
+		deleteTopic(t, addrs, "logs")
+		wait(t, "another topic of that name", func() bool {
+			if err := EnsureTopic(t.Context(), c, "logs", 1, int16(min(len(addrs), 3))); err != nil {
+				t.Fatal(err)
+			}
+			return topicID(t, c, "logs") != was
+		})
 		out := numbered(from, n, 5)
-		produce(t, k.ListenAddrs(), "logs", 0, out)
+		produce(t, addrs, "logs", 0, out)
 		return out
 	}
 	all := func(v *viewer, want []string) func() bool {
@@ -239,17 +251,17 @@ func TestTopicMadeAnew(t *testing.T) {
 	old := origin{epoch: 0}
 	old.topic = topicID(t, c, "logs")
 	second := anew(1000, 25)
-	commitWith(t, k.ListenAddrs(), "g", "logs", 10, old.String()) // as a coordinator keeps it that does not clear it away
+	commitWith(t, addrs, group, "logs", 10, old.String()) // as a coordinator keeps it that does not clear it away
 	v = newViewer(t)
-	_, leave = join(t, c, groupOptions("logs"), v)
-	eventually(t, "all of the second log", all(v, second))
-	if got := value(t, c, "sluice_kafka_rewinds_total"); got != 1 {
+	_, leave = join(t, c, o, v)
+	wait(t, "all of the second log", all(v, second))
+	if got := value(t, c, "sluice_kafka_rewinds_total") - rewound; got != 1 {
 		t.Errorf("rewinds = %v, want 1", got)
 	}
-	eventually(t, "it is committed", func() bool { return committed(t, k.ListenAddrs(), "g", "logs", 1)[0] == 25 })
+	wait(t, "it is committed", func() bool { return committed(t, addrs, group, "logs", 1)[0] == 25 })
 	third := anew(2000, 60)
-	eventually(t, "all of the third log", all(v, third))
-	eventually(t, "it is committed", func() bool { return committed(t, k.ListenAddrs(), "g", "logs", 1)[0] == 60 })
+	wait(t, "all of the third log", all(v, third))
+	wait(t, "it is committed", func() bool { return committed(t, addrs, group, "logs", 1)[0] == 60 })
 	leave()
 }
 
@@ -689,5 +701,46 @@ func TestSkippedBatchesHaveAnEpoch(t *testing.T) {
 	c.Done(12)
 	if c.origin.epoch != 7 || c.acks.Mark() != 15 {
 		t.Errorf("epoch %d at %d, want 7 at 15", c.origin.epoch, c.acks.Mark())
+	}
+}
+
+// A bomb, of which a record needs more than it may, stops its partition alone, with what
+// comes before it read; others go on. One of many records that each fit is read.
+func TestBombStopsItsPartitionAlone(t *testing.T) {
+	t.Parallel()
+	const partitions = 4
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(partitions, "logs"), kfake.BrokerConfigs(map[string]string{"message.max.bytes": "20000000"}))
+	c := clusterAt(t, k.ListenAddrs()...)
+	codecs := []kgo.CompressionCodec{kgo.ZstdCompression(), kgo.GzipCompression(), kgo.Lz4Compression()}
+	want := 0
+	for p := range int32(partitions) {
+		produce(t, k.ListenAddrs(), "logs", p, numbered(0, 100, 50))
+		want += 100
+		if int(p) < len(codecs) {
+			produce(t, k.ListenAddrs(), "logs", p, numbered(100, 1, 16<<20), kgo.ProducerBatchCompression(codecs[p]), kgo.ProducerBatchMaxBytes(19<<20))
+		}
+		produce(t, k.ListenAddrs(), "logs", p, numbered(200, 16, 1<<20), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(19<<20))
+	}
+	o := groupOptions("logs")
+	o.Buffer, o.RecordLimit = 2<<20, 2<<20
+	v := newViewer(t)
+	var most atomic.Int64
+	g := (*Group)(nil)
+	v.views = func(_ context.Context, c *Claim, records []View) {
+		most.Store(max(most.Load(), c.g.held.Load()+c.g.large.used.Load()))
+		c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
+	}
+	g, leave := join(t, c, o, v)
+	eventually(t, "the partition without a bomb", func() bool { return len(v.values("logs/3")) == 116 })
+	eventually(t, "what is before the bombs", func() bool { return v.count() == want+16 })
+	eventually(t, "an alarm", func() bool { _, err := c.Health.Down(); return err != nil && errors.Is(err, wire.ErrTooLarge) })
+	eventually(t, "each is counted", func() bool { return value(t, c, "sluice_kafka_poison_batches_total") == 3 })
+	leave()
+	if got := fmt.Sprint(committed(t, k.ListenAddrs(), "g", "logs", partitions)); got != "[100 100 100 116]" {
+		t.Errorf("committed %s", got)
+	}
+	// One buffer, a block a partition, and what large records may have.
+	if limit := int64(o.Buffer) + partitions<<20 + g.large.limit; most.Load() > limit {
+		t.Errorf("held %d bytes, want %d at most", most.Load(), limit)
 	}
 }

@@ -18,13 +18,16 @@ import (
 	"github.com/sluicelog/sluice/config"
 )
 
-// memberOptions are for a group whose dead members would keep their partitions for
+// memberOptions are for a group, of the name of its topic, whose dead members would keep their partitions for
 // longer than any test takes.
-func memberOptions(file string) GroupOptions {
-	o := groupOptions("logs")
-	o.SessionTimeout, o.MemberFile, o.DrainTimeout = config.Duration(5*time.Minute), file, 200*time.Millisecond
+func memberOptions(name, file string) GroupOptions {
+	o := groupOptions(name)
+	o.Group, o.SessionTimeout, o.MemberFile, o.DrainTimeout = name, config.Duration(5*time.Minute), file, 200*time.Millisecond
 	return o
 }
+
+// waiting is how long a test waits for something: kfake is quicker than Kafka.
+type waiting func(t testing.TB, what string, is func() bool)
 
 // mortal is a cluster whose clients can be killed: it says nothing any more.
 func mortal(t testing.TB, addrs []string) (c *Cluster, kill func()) {
@@ -92,46 +95,56 @@ func named(t testing.TB, name string) (file string) {
 // its session is not over.
 func TestKilledMemberComesBack(t *testing.T) {
 	t.Parallel()
-	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(6, "logs"))
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(6, "killedMember"))
+	killedMember(t, k.ListenAddrs(), eventually)
+}
+
+func killedMember(t *testing.T, addrs []string, wait waiting) {
+	const name = "killedMember"
 	all := &tally{seen: map[string]bool{}}
 	put := func(n int) {
 		for p := range int32(6) {
-			produce(t, k.ListenAddrs(), "logs", p, numbered(0, n, 10))
+			produce(t, addrs, name, p, numbered(0, n, 10))
 		}
 	}
 	put(10)
 	file := named(t, "a-name")
-	c, kill := mortal(t, k.ListenAddrs())
+	c, kill := mortal(t, addrs)
 	first := all.member(t)
-	join(t, c, memberOptions(file), first)
+	join(t, c, memberOptions(name, file), first)
 	second := all.member(t)
-	join(t, clusterAt(t, k.ListenAddrs()...), memberOptions(named(t, "b-name")), second)
-	eventually(t, "both have partitions", func() bool { return first.claims() > 0 && second.claims() > 0 && all.count() == 60 })
+	join(t, clusterAt(t, addrs...), memberOptions(name, named(t, "b-name")), second)
+	wait(t, "both have partitions", func() bool { return first.claims() > 0 && second.claims() > 0 && all.count() == 60 })
 	for i := range 3 {
 		kill()
 		put(10)
-		c, kill = mortal(t, k.ListenAddrs())
-		join(t, c, memberOptions(file), all.member(t))
-		eventually(t, "the records of all partitions", func() bool { return all.count() == 60*(2+i) })
+		c, kill = mortal(t, addrs)
+		join(t, c, memberOptions(name, file), all.member(t))
+		wait(t, "the records of all partitions", func() bool { return all.count() == 60*(2+i) })
 	}
 }
 
 // A member with a name that stops leaves its partitions to the others at once.
 func TestStoppedMemberLeaves(t *testing.T) {
 	t.Parallel()
-	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(6, "logs"))
+	k := fake(t, kfake.NumBrokers(2), kfake.SeedTopics(6, "stoppedMember"))
+	stoppedMember(t, k.ListenAddrs(), eventually)
+}
+
+func stoppedMember(t *testing.T, addrs []string, wait waiting) {
+	const name = "stoppedMember"
 	all := &tally{seen: map[string]bool{}}
-	c := clusterAt(t, k.ListenAddrs()...)
+	c := clusterAt(t, addrs...)
 	file := named(t, "a-name")
 	stays, goes := all.member(t), all.member(t)
-	_, leave := join(t, c, memberOptions(file), goes)
-	_, leaveOther := join(t, c, memberOptions(named(t, "b-name")), stays)
-	eventually(t, "both have partitions", func() bool { return stays.claims() > 0 && goes.claims() > 0 })
+	_, leave := join(t, c, memberOptions(name, file), goes)
+	_, leaveOther := join(t, c, memberOptions(name, named(t, "b-name")), stays)
+	wait(t, "both have partitions", func() bool { return stays.claims() > 0 && goes.claims() > 0 })
 	leave()
 	for p := range int32(6) {
-		produce(t, k.ListenAddrs(), "logs", p, numbered(0, 10, 10))
+		produce(t, addrs, name, p, numbered(0, 10, 10))
 	}
-	eventually(t, "the records of all partitions", func() bool { return all.count() == 60 })
+	wait(t, "the records of all partitions", func() bool { return all.count() == 60 })
 	leaveOther()
 	if name, err := readMember(file); name != "a-name" || err != nil {
 		t.Errorf("the name is %q now, %v", name, err)
@@ -142,21 +155,26 @@ func TestStoppedMemberLeaves(t *testing.T) {
 // and both read.
 func TestCopiedName(t *testing.T) {
 	t.Parallel()
-	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(6, "logs"))
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(6, "copiedName"))
+	copiedName(t, k.ListenAddrs(), eventually)
+}
+
+func copiedName(t *testing.T, addrs []string, wait waiting) {
+	const name = "copiedName"
 	all := &tally{seen: map[string]bool{}}
-	c := clusterAt(t, k.ListenAddrs()...)
+	c := clusterAt(t, addrs...)
 	files := []string{named(t, "same"), named(t, "same")}
 	first, second := all.member(t), all.member(t)
-	_, leave := join(t, c, memberOptions(files[0]), first)
-	eventually(t, "the first has all", func() bool { return first.claims() == 6 })
-	_, leaveSecond := join(t, c, memberOptions(files[1]), second)
-	eventually(t, "another name", func() bool { name, _ := readMember(files[0]); return strings.HasPrefix(name, "sluice-") })
+	_, leave := join(t, c, memberOptions(name, files[0]), first)
+	wait(t, "the first has all", func() bool { return first.claims() == 6 })
+	_, leaveSecond := join(t, c, memberOptions(name, files[1]), second)
+	wait(t, "another name", func() bool { name, _ := readMember(files[0]); return strings.HasPrefix(name, "sluice-") })
 	had := first.claims()
-	eventually(t, "both have partitions", func() bool { return second.claims() > 0 && first.claims() > had })
+	wait(t, "both have partitions", func() bool { return second.claims() > 0 && first.claims() > had })
 	for p := range int32(6) {
-		produce(t, k.ListenAddrs(), "logs", p, numbered(0, 10, 10))
+		produce(t, addrs, name, p, numbered(0, 10, 10))
 	}
-	eventually(t, "the records of all partitions", func() bool { return all.count() == 60 })
+	wait(t, "the records of all partitions", func() bool { return all.count() == 60 })
 	if name, err := readMember(files[1]); name != "same" || err != nil {
 		t.Errorf("the second has the name %q, %v", name, err)
 	}
@@ -170,7 +188,7 @@ func TestSameInstanceID(t *testing.T) {
 	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(4, "logs"))
 	all := &tally{seen: map[string]bool{}}
 	c := clusterAt(t, k.ListenAddrs()...)
-	o := memberOptions("")
+	o := memberOptions("logs", "")
 	o.InstanceID = "same"
 	first, second := all.member(t), all.member(t)
 	_, leave := join(t, c, o, first)
@@ -203,7 +221,7 @@ func TestRollingRestart(t *testing.T) {
 			}
 			c.DoneAll(records[0].Offset, records[len(records)-1].Offset+1)
 		}
-		_, leave := join(t, c, memberOptions(filepath.Join(t.TempDir(), "indexer-online.member")), v)
+		_, leave := join(t, c, memberOptions("logs", filepath.Join(t.TempDir(), "indexer-online.member")), v)
 		return leave
 	}
 	var leaves []func()
@@ -217,7 +235,7 @@ func TestRollingRestart(t *testing.T) {
 		}
 		written += 2
 		eventually(t, what, func() bool {
-			return !slices.ContainsFunc(committed(t, k.ListenAddrs(), "g", "logs", partitions), func(o int64) bool { return o != int64(written) })
+			return !slices.ContainsFunc(committed(t, k.ListenAddrs(), "logs", "logs", partitions), func(o int64) bool { return o != int64(written) })
 		})
 	}
 	write("all partitions are read")
@@ -251,28 +269,28 @@ func TestMemberName(t *testing.T) {
 	if filepath.Base(file) != "indexer-on_line__.member" {
 		t.Error(file)
 	}
-	if got := used(memberOptions(file)); got != "" {
+	if got := used(memberOptions("logs", file)); got != "" {
 		t.Errorf("used %q in an empty directory", got)
 	}
 	kept, err := os.ReadFile(file)
-	if got := used(memberOptions(file)); err != nil || got == "" || got+"\n" != string(kept) || !strings.HasSuffix(got, "-indexer-on_line__") {
+	if got := used(memberOptions("logs", file)); err != nil || got == "" || got+"\n" != string(kept) || !strings.HasSuffix(got, "-indexer-on_line__") {
 		t.Errorf("kept %q, %v, used %q", kept, err, got)
 	}
 	for _, bad := range []string{"", "\n", "a b", "ä", ".", strings.Repeat("a", 250), "a\nb"} {
 		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got := used(memberOptions(file)); got != "" {
+		if got := used(memberOptions("logs", file)); got != "" {
 			t.Errorf("%q is used as %q", bad, got)
 		}
 		if now, err := readMember(file); err != nil || now == "" {
 			t.Errorf("after %q the name is %q, %v", bad, now, err)
 		}
 	}
-	if got := used(memberOptions(filepath.Join(file, "no", "directory"))); got != "" {
+	if got := used(memberOptions("logs", filepath.Join(file, "no", "directory"))); got != "" {
 		t.Errorf("used %q that is not kept", got)
 	}
-	o := memberOptions(file)
+	o := memberOptions("logs", file)
 	o.InstanceID = "mine"
 	if got := used(o); got != "mine" {
 		t.Errorf("used %q, want the configuration's", got)
