@@ -12,7 +12,7 @@ import (
 
 // The order decides what a line that more than one format can read is taken for.
 func TestOrderOfFormats(t *testing.T) {
-	want := "none jsonObject oddJSON logfmt oddPairs syslogPriority klog chromium redis erlang mysqlSlow runtimeLine syslogTime uwsgi rails accessLog text"
+	want := "none jsonObject oddJSON klog logfmt oddPairs syslogPriority chromium redis erlang mysqlSlow runtimeLine syslogTime uwsgi rails accessLog text"
 	var got []string
 	for _, f := range registry {
 		got = append(got, strings.TrimPrefix(fmt.Sprintf("%T", f), "parse."))

@@ -274,7 +274,7 @@ func (h *head) inside(open byte, in []byte, end int) {
 			dots++
 		}
 	}
-	if h.rank < rankBare {
+	if h.rank < rankBare && (len(word) == len(in) || h.bracketed) { // else it is a value: [traceId:fatal]
 		capitals := allUpper(word)
 		level := placeLevel(word)
 		switch {
