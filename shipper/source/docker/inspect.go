@@ -110,6 +110,9 @@ func (d *Daemon) inspect(ctx context.Context, id string) (*inspected, error) {
 	if c.HostConfig != nil {
 		what.driver = c.HostConfig.LogConfig.Type
 	}
+	for _, m := range c.Mounts {
+		what.mounts = append(what.mounts, m.Source)
+	}
 	in := d.judge.of(c.ID, d.judge.mapped(c.LogPath), what)
 	if in.skip == "" && c.LogPath == "" {
 		return nil, nil

@@ -19,6 +19,7 @@ type description struct {
 	name, image, driver string // driver is empty if it is the usual one
 	env                 []string
 	labels              map[string]string
+	mounts              []string // their paths on the host
 }
 
 // judge says what the events of a container say, or why it is not followed. It may be
@@ -31,6 +32,7 @@ type judge struct {
 func (j judge) of(id, path string, what *description) *inspected {
 	name := strings.TrimPrefix(what.name, "/")
 	in := &inspected{container: container{ID: id, Path: path, Info: describe(name, what.image, what.env, what.labels, j.cfg, j.apps)}}
+	sandboxed(&in.container.Info, what.mounts)
 	switch {
 	case what.driver != "" && what.driver != jsonFile:
 		in.skip = "driver " + what.driver

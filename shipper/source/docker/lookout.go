@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -184,6 +186,7 @@ func (l *lookout) read(s *sighting) *inspected {
 			Env    []string
 			Labels map[string]string
 		}
+		MountPoints map[string]struct{ Source string }
 	}
 	var host struct{ LogConfig struct{ Type string } }
 	for name, into := range map[string]any{"config.v2.json": &c, "hostconfig.json": &host} {
@@ -192,7 +195,11 @@ func (l *lookout) read(s *sighting) *inspected {
 			return nil
 		}
 	}
-	return l.judge.of(s.id, s.Path, &description{c.Name, c.Config.Image, host.LogConfig.Type, c.Config.Env, c.Config.Labels})
+	what := &description{name: c.Name, image: c.Config.Image, driver: host.LogConfig.Type, env: c.Config.Env, labels: c.Config.Labels}
+	for _, at := range slices.Sorted(maps.Keys(c.MountPoints)) {
+		what.mounts = append(what.mounts, c.MountPoints[at].Source)
+	}
+	return l.judge.of(s.id, s.Path, what)
 }
 
 // take hands over what was opened since the last call.

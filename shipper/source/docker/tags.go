@@ -11,7 +11,8 @@ import (
 )
 
 // Environment variables with fields of their own. Mesos sets the first of each pair in
-// containers of the Docker containerizer, Marathon and Chronos theirs.
+// containers of the Docker containerizer, Marathon and Chronos theirs. Marathon also has
+// the task in a label of the same name, which comes with events.
 const (
 	envTask       = "MESOS_TASK_ID"
 	envFramework  = "MESOS_FRAMEWORK_ID"
@@ -37,7 +38,7 @@ func describe(name, image string, env []string, labels map[string]string, cfg *c
 		k, v, _ := strings.Cut(e, "=")
 		values[k] = v
 	}
-	s.TaskID, s.FrameworkID, s.ExecutorID = values[envTask], values[envFramework], values[envExecutor]
+	s.TaskID, s.FrameworkID, s.ExecutorID = cmp.Or(values[envTask], labels[envTask]), values[envFramework], values[envExecutor]
 	s.Agent = cmp.Or(values[envAgent], values[envSlave])
 	s.AppID, s.AppVersion, s.ChronosJob = values[envApp], values[envAppVersion], values[envChronos]
 	named := map[string]string{}
