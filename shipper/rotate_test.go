@@ -338,7 +338,7 @@ func TestDeletedFileIsGivenUpInTheEndAndCounted(t *testing.T) {
 	s.cfg.Shipper.Produce.Compression = "none" // else all of it is held in a few KiB
 	s.append("web.log", strings.Repeat(strings.Repeat("x", 999)+"\n", 6000))
 	s.start()
-	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 1000 })
+	s.until("back-pressure", func() bool { return s.counter("shipper_made_events_total") > 500 })
 	if err := os.Remove(s.path("web.log")); err != nil {
 		t.Fatal(err)
 	}

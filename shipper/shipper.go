@@ -10,7 +10,7 @@
 //	source/{docker,files}   find logs                 Discoverer.Run -> Change
 //	tail                    follows files             Tail.Run -> reader.step
 //	line                    makes events of bytes     Maker.Feed -> Sink.Emit
-//	send                    takes them to Kafka       Batch.Emit -> Sender -> producer
+//	send                    takes them to Kafka       Batch.Emit -> producer
 //	position                remembers what is stored  Storer
 package shipper
 
@@ -58,7 +58,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	}
 
 	refusals := send.NewRefusals(log, reg)
-	sender := send.NewSender(cfg.Shipper.Topic, cfg.Shipper.PartitionBy, int(cfg.Shipper.Produce.BatchBytes), refusals, reg)
+	sender := send.NewSender(&cfg.Shipper, refusals, reg)
 	rules, err := config.Rules(config.ShipperRules, cfg.Shipper.Rules)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	if err != nil {
 		return err
 	}
-	sender.Start(producer)
+	sender.Start(toKafka{producer})
 
 	watcher, werr := inotify.New()
 	if werr != nil {
@@ -123,6 +123,18 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 	case <-drain.Done(): // a directory that does not answer must not hold up the stop
 	}
 	return cerr
+}
+
+// toKafka is the producer as the sender needs it.
+type toKafka struct{ *kafka.Producer }
+
+// Write is Producer.Write.
+func (p toKafka) Write(ctx context.Context, topic string, about int) (send.Writer, error) {
+	w, err := p.Producer.Write(ctx, topic, about)
+	if err != nil {
+		return nil, err // and not a nil *kafka.Writer
+	}
+	return w, nil
 }
 
 // stopMargin is what remains of the shutdown timeout after the drain, for positions.

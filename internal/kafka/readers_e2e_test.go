@@ -63,11 +63,11 @@ func TestRealReaders(t *testing.T) {
 					}
 					continue
 				}
-				w, err := p.Write(t.Context(), topic, 0, len(v)+100)
+				w, err := p.Write(t.Context(), topic, len(v)+100)
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.Commit(append(w.Begin([]byte("key"), time.Now(), 700), v...), rendered, Tag{Pos: int64(i)})
+				w.Commit(append(w.Begin(0, []byte("key"), time.Now(), 700), v...), rendered, Tag{Pos: int64(i)})
 				w.Close()
 			}
 			longDrain(t, p)

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/sluicelog/sluice/internal/kafka/wire"
@@ -11,116 +10,165 @@ import (
 // RenderHeaders makes the headers of many records once, for Writer.Commit.
 func RenderHeaders(headers []Header) []byte { return wire.AppendHeaders(nil, headers) }
 
-// Writer writes a run of records to one partition, straight into the batch that is
-// being filled: no record is anywhere else before, and none costs a lock.
+// Writer writes runs of records to the partitions of a topic, straight into the batches
+// that are being filled: no record is anywhere else before, and none costs a lock.
 //
-//	w, err := p.Write(ctx, topic, partition, about)   waits for room in the buffer
-//	  b := w.Begin(key, at, expect)                   again and again:
-//	  b = appendValue(b)                              the value goes where the batch is
+//	w, err := p.Write(ctx, topic, about)          waits for room in the buffer
+//	  b := w.Begin(partition, key, at, expect)    again and again:
+//	  b = appendValue(b)                          the value goes where the batch is
 //	  w.Commit(b, headers, tag)
-//	w.Close()                                         what was written may be sent from now on
+//	  w.Flush()                                   what was written may be sent from now on
+//	w.Close()                                     flushes, and gives back the room that is left
 //
-// Nothing of the run is sent before Close, so the caller may note down what is under way
-// meanwhile. Until then the partition is the writer's: what its batch held before waits,
-// and so does everybody else who wants to append to it. So nothing slow belongs between,
-// and no Append or Write to the same partition. A Writer is for one goroutine.
+// Nothing is sent before Flush, so the caller may note down what is under way meanwhile.
+// Until then the partitions that were written to are the writer's: what their batches held
+// before waits, and so does everybody else who wants to append to them. So nothing slow
+// belongs between, no Append to one of them, and no second Writer by the same goroutine;
+// two Writers that each have several of the same partitions may wait for each other for
+// ever. A Writer is for one goroutine at a time.
 type Writer struct {
-	p    *Producer
-	part *partition
+	p     *Producer
+	topic string
 
-	b       *batch   // being filled; nil: none
-	closed  []*batch // that are full
-	fresh   bool     // b was begun in this run
-	key     int      // bytes of the key of the record that was begun
-	limit   int64    // of a batch's bytes
-	size    int      // records of the partition's last batch
-	records int64    // written
-	taken   int64    // from the budget
-	used    int64    // of that, or more
+	runs    []run // of the partitions that it has
+	last    int   // of runs: where the last record was begun
+	key     int   // bytes of the key of the record that was begun
+	records int64 // written since the last Flush
+	used    int64 // by those
+	taken   int64 // from the budget; less than used if more was written than there was room for
 }
 
-// Write begins a run of records that take about so many bytes with their keys and
-// headers. It waits while the buffer is full, unless ctx has ended; those who wait are
-// served in their order. Should the run become longer, the buffer is exceeded by the rest.
-func (p *Producer) Write(ctx context.Context, topic string, partition int32, about int) (*Writer, error) {
-	if partition < 0 || partition > 1<<20 {
-		return nil, fmt.Errorf("write to %s/%d: no such partition", topic, partition)
-	}
+// run is what a Writer writes to one partition.
+type run struct {
+	part   *partition
+	b      *batch   // being filled; nil: none
+	closed []*batch // that are full
+	fresh  bool     // b was begun in this run
+	limit  int64    // of a batch's bytes
+	size   int      // records of the partition's last batch
+	bytes  int      // of those
+}
+
+// Write has room in the buffer for about so many bytes of records with their keys,
+// headers and an overhead of 64 bytes each, before it returns the Writer for them. It
+// waits while the buffer is full, unless ctx has ended; those who wait are served in their
+// order. Should more be written, the buffer is exceeded by the rest.
+func (p *Producer) Write(ctx context.Context, topic string, about int) (*Writer, error) {
 	if err := p.open(); err != nil {
 		return nil, err
 	}
-	w := &Writer{p: p, part: p.partition(topic, partition), taken: int64(about)}
-	if err := p.budget.take(ctx, p.dialer.ctx.Done(), w.taken, p.full); err != nil {
+	if err := p.budget.take(ctx, p.dialer.ctx.Done(), int64(about), p.full); err != nil {
 		return nil, err
 	}
-	w.part.mu.Lock()
-	defer w.part.mu.Unlock()
-	w.part.wait()
-	w.b, w.part.cur, w.part.writing = w.part.cur, nil, true
-	w.limit, w.size = w.part.limit, w.part.size
-	if !w.part.told {
-		w.limit = min(w.limit, int64(p.opts.BatchBytes))
-	}
-	return w, nil
+	return &Writer{p: p, topic: topic, taken: int64(about)}, nil
 }
 
-// Begin starts a record that was made at a time. Its value is to be appended to what
-// Begin returns, which has room for the expected bytes; what the slice holds is not to be
-// touched. Begin again instead of Commit forgets it. A zero time means now.
-func (w *Writer) Begin(key []byte, at time.Time, expect int) []byte {
-	if b := w.b; b != nil && (b.bytes+int64(len(key)+expect+wireOverhead) > w.limit || b.bytes >= w.limit || len(b.tags) >= stretch*w.p.opts.BatchRecords) {
-		w.closed, w.b = append(w.closed, b), nil
+// Left is how many bytes there is room for; below 0 more was written.
+func (w *Writer) Left() int { return int(w.taken - w.used) }
+
+// Begin starts a record that was made at a time, for a partition that the topic has. Its
+// value is to be appended to what Begin returns, which has room for the expected bytes;
+// what the slice holds is not to be touched. Begin again instead of Commit forgets it. A
+// zero time means now.
+func (w *Writer) Begin(partition int32, key []byte, at time.Time, expect int) []byte {
+	if w.last >= len(w.runs) || w.runs[w.last].part.num != partition {
+		w.turn(partition)
 	}
-	if w.b == nil {
-		w.b = newBatch(w.part, w.size, max(len(key)+expect+wireOverhead, int(min(w.taken-w.used, w.limit))))
-		w.b.opened, w.b.generation = time.Now(), w.p.generation.Load()
-		w.fresh = true
+	r := &w.runs[w.last]
+	need := len(key) + expect + wireOverhead
+	if b := r.b; b != nil && (b.bytes+int64(need) > r.limit || b.bytes >= r.limit || len(b.tags) >= stretch*w.p.opts.BatchRecords) {
+		r.closed, r.b, r.bytes = append(r.closed, b), nil, int(b.bytes)
+	}
+	if r.b == nil {
+		r.b = newBatch(r.part, r.size, max(need, r.bytes))
+		r.b.opened, r.b.generation = time.Now(), w.p.generation.Load()
+		r.fresh = true
 	}
 	w.key = len(key)
 	ms := at.UnixMilli()
 	if ms <= 0 {
 		ms = time.Now().UnixMilli()
 	}
-	return w.b.records.Begin(ms, key, expect)
+	return r.b.records.Begin(ms, key, expect)
+}
+
+// turn goes to another partition, which becomes the writer's.
+func (w *Writer) turn(partition int32) {
+	for i := range w.runs {
+		if w.runs[i].part.num == partition {
+			w.last = i
+			return
+		}
+	}
+	part := w.p.partition(w.topic, partition)
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.wait()
+	r := run{part: part, b: part.cur, limit: part.limit, size: part.size, bytes: part.bytes}
+	part.cur, part.writing = nil, true
+	if !part.told {
+		r.limit = min(r.limit, int64(w.p.opts.BatchBytes))
+	}
+	w.last, w.runs = len(w.runs), append(w.runs, r)
 }
 
 // Commit ends the record: b is what Begin returned and the value after it, headers are
 // from RenderHeaders (nil: none).
 func (w *Writer) Commit(b, headers []byte, tag Tag) {
-	before := w.b.records.Size()
-	value := w.b.records.Commit(b, headers)
-	held := int64(w.b.records.Size()-before) + heldOverhead
-	w.b.note(tag, Size{int32(w.key), int32(value)}, held)
+	into := w.runs[w.last].b
+	before := into.records.Size()
+	value := into.records.Commit(b, headers)
+	held := int64(into.records.Size()-before) + heldOverhead
+	into.note(tag, Size{int32(w.key), int32(value)}, held)
 	w.used += held
 	w.records++
 }
 
-// Close ends the run. It does not wait.
-func (w *Writer) Close() {
-	p, part := w.p, w.part
-	if w.b != nil && len(w.b.tags) == 0 { // begun, but no record came
-		w.b.recycle()
-		w.b = nil
-	}
-	if more := w.used - w.taken; more > 0 {
+// Flush ends the runs, so that what was written may be sent. It does not wait.
+func (w *Writer) Flush() {
+	p := w.p
+	if more := w.used - max(w.taken, 0); more > 0 {
 		p.budget.used.Add(more)
-	} else if more < 0 {
-		p.budget.give(-more)
 	}
 	p.held.Add(w.used)
 	p.pending.Add(w.records)
-	part.mu.Lock()
+	w.taken, w.used, w.records = max(w.taken-w.used, 0), 0, 0
+	for i := range w.runs {
+		w.runs[i].end(p)
+	}
 	if p.closed.Load() { // since; whoever swaps last gives back what came in between
 		p.budget.give(p.held.Swap(0))
+	}
+	clear(w.runs)
+	w.runs, w.last = w.runs[:0], 0
+}
+
+// Close flushes and gives back the room that is left.
+func (w *Writer) Close() {
+	w.Flush()
+	p := w.p
+	p.budget.give(w.taken)
+	w.taken = 0
+}
+
+// end gives the partition back with what was written.
+func (r *run) end(p *Producer) {
+	part := r.part
+	if r.b != nil && len(r.b.tags) == 0 { // begun, but no record came
+		r.b.recycle()
+		r.b = nil
+	}
+	part.mu.Lock()
+	if p.closed.Load() {
 		part.release()
 		part.mu.Unlock()
 		return
 	}
-	for _, b := range w.closed {
+	for _, b := range r.closed {
 		part.put(p, b)
 		part.due = false // it was the first of them that was
 	}
-	b, lingers := w.b, false
+	b, lingers := r.b, false
 	switch {
 	case b == nil:
 	case part.missed || p.linger.Load() > 0 || part.due && !part.told: // the sender came for it in vain, or all goes now
@@ -129,12 +177,11 @@ func (w *Writer) Close() {
 	default:
 		part.cur = b
 		part.filled(p)
-		lingers = part.cur == b && w.fresh
+		lingers = part.cur == b && r.fresh
 	}
 	part.release()
 	part.mu.Unlock()
 	if lingers {
 		p.sender.inbox.open(opening{part, b.opened})
 	}
-	w.b, w.closed = nil, nil
 }

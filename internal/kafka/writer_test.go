@@ -20,17 +20,18 @@ import (
 func (f *feeder) run(topic string, partition int32, records, pad int) {
 	f.t.Helper()
 	key := fmt.Sprintf("%s/%d", topic, partition)
-	w, err := f.p.Write(f.t.Context(), topic, partition, records*(pad/2+len(key)+heldOverhead)) // rather too few
+	w, err := f.p.Write(f.t.Context(), topic, records*(pad/2+len(key)+heldOverhead)) // rather too few
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer w.Close()
 	headers := RenderHeaders([]Header{{Key: []byte("dc"), Value: []byte("dc1")}})
+	w.Begin(partition, []byte("forgotten"), time.Time{}, 1)
 	for i := range records {
 		n := f.next[key]
 		f.next[key]++
-		w.Begin([]byte("forgotten"), time.Time{}, 1)
-		b := w.Begin([]byte(key), time.UnixMilli(began+n), pad*(i%3)/2) // exact, too little, too much
+		w.Begin(partition, []byte("forgotten"), time.Time{}, 1)
+		b := w.Begin(partition, []byte(key), time.UnixMilli(began+n), pad*(i%3)/2) // exact, too little, too much
 		from := len(b)
 		b = fmt.Appendf(b, "%d:", n)
 		for len(b)-from < pad {
@@ -69,6 +70,50 @@ func TestWriter(t *testing.T) {
 	f.wantStored(k.ListenAddrs())
 }
 
+// One run goes to several partitions in turns; each has its records in order, whether a
+// flush comes between or not, and the room is accounted for.
+func TestWriterOfManyPartitions(t *testing.T) {
+	t.Parallel()
+	k := fake(t, kfake.NumBrokers(1), kfake.SeedTopics(5, "logs"))
+	o := produceOptions()
+	o.BatchBytes = 3000
+	s := newSink(t)
+	p := newTestProducer(t, clusterAt(t, k.ListenAddrs()...), o, s)
+	f := newFeeder(t, p)
+	w, err := p.Write(t.Context(), "logs", 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total = 4000
+	for i := range total {
+		partition := int32(i * i % 5)
+		key := fmt.Sprintf("logs/%d", partition)
+		n := f.next[key]
+		f.next[key]++
+		before := w.Left()
+		w.Commit(fmt.Appendf(w.Begin(partition, []byte(key), time.UnixMilli(began+n), 40), "%d:%040d", n, n), RenderHeaders([]Header{{Key: []byte("dc")}}), Tag{Owner: f, Pos: n})
+		if took := before - w.Left(); took < 40+heldOverhead || took > 100+heldOverhead {
+			t.Fatalf("a record of 40 bytes took %d of the room", took)
+		}
+		if i%7 == 3 || i%100 == 50 {
+			left := w.Left()
+			w.Flush()
+			if w.Left() != max(left, 0) {
+				t.Fatalf("%d bytes of room after a flush, want %d", w.Left(), max(left, 0))
+			}
+		}
+	}
+	w.Close()
+	drain(t, p)
+	if acked, refused := s.counts(); acked != total || refused != 0 {
+		t.Errorf("acked %d, refused %d, want %d, 0", acked, refused, total)
+	}
+	if n := p.budget.used.Load(); n != 0 {
+		t.Errorf("%d bytes of the buffer are used after all", n)
+	}
+	f.wantStored(k.ListenAddrs())
+}
+
 // Several write to one partition at once, each in its own order.
 func TestWritersOfOnePartition(t *testing.T) {
 	t.Parallel()
@@ -90,13 +135,13 @@ func TestWritersOfOnePartition(t *testing.T) {
 					n++
 					continue
 				}
-				w, err := p.Write(t.Context(), "logs", 0, 1000)
+				w, err := p.Write(t.Context(), "logs", 1000)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				for range min(20, each-n) {
-					w.Commit(fmt.Append(w.Begin(key, time.Time{}, 4), n), nil, Tag{})
+					w.Commit(fmt.Append(w.Begin(0, key, time.Time{}, 4), n), nil, Tag{})
 					n++
 				}
 				w.Close()
@@ -139,12 +184,12 @@ func TestWriterLingers(t *testing.T) {
 	f.run("logs", 0, 0, 100) // takes the batch and brings it back
 	eventually(t, "one that was appended", func() bool { return acked() == 2 })
 	f.add("logs", 0, 100)
-	w, err := p.Write(t.Context(), "logs", 0, 5000)
+	w, err := p.Write(t.Context(), "logs", 5000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range int64(30) {
-		w.Commit(fmt.Appendf(w.Begin([]byte("logs/0"), time.UnixMilli(began+3+n), 100), "%d:%0100d", 3+n, n), RenderHeaders([]Header{{Key: []byte("dc")}}), Tag{Pos: 3 + n})
+		w.Commit(fmt.Appendf(w.Begin(0, []byte("logs/0"), time.UnixMilli(began+3+n), 100), "%d:%0100d", 3+n, n), RenderHeaders([]Header{{Key: []byte("dc")}}), Tag{Pos: 3 + n})
 	}
 	f.next["logs/0"] += 30
 	time.Sleep(5 * o.Linger.D())
@@ -188,10 +233,11 @@ func TestWriterOfADueBatch(t *testing.T) {
 	eventually(t, "the first under way", locked(func() bool { return part.cur == nil && len(part.full) == 0 }))
 	f.add("logs", 0, 100)
 	eventually(t, "the second due", locked(func() bool { return part.due }))
-	w, err := p.Write(t.Context(), "logs", 0, 200)
+	w, err := p.Write(t.Context(), "logs", 200)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Begin(0, nil, time.Time{}, 1)
 	close(gate)
 	eventually(t, "the sender in vain", locked(func() bool { return !part.told }))
 	w.Close()
@@ -205,29 +251,30 @@ func TestWriterIsBounded(t *testing.T) {
 	o := produceOptions()
 	o.Buffer, o.Compression = 10_000, "none"
 	p := newTestProducer(t, clusterAt(t, unusedAddr(t)), o, nil)
-	w, err := p.Write(t.Context(), "logs", 0, 6000)
+	w, err := p.Write(t.Context(), "logs", 6000)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Flush() // of nothing: the room stays
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Write(ended, "logs", 1, 6000); !errors.Is(err, context.Canceled) {
+	if _, err := p.Write(ended, "logs", 6000); !errors.Is(err, context.Canceled) {
 		t.Errorf("write to a full buffer = %v, want %v", err, context.Canceled)
 	}
 	w.Close()
-	if w, err = p.Write(ended, "logs", 1, 6000); err != nil {
+	if w, err = p.Write(ended, "logs", 6000); err != nil {
 		t.Errorf("write when there is room = %v", err)
 	}
-	w.Commit(append(w.Begin(nil, time.Time{}, 9000), make([]byte, 9000)...), nil, Tag{})
+	w.Commit(append(w.Begin(1, nil, time.Time{}, 9000), make([]byte, 9000)...), nil, Tag{})
 	w.Close()
 	if n := p.InFlight(); n < 9000 || n > 9200 {
 		t.Errorf("in flight %d, want about 9100", n)
 	}
-	if _, err := p.Write(ended, "logs", 0, 2000); !errors.Is(err, context.Canceled) {
+	if _, err := p.Write(ended, "logs", 2000); !errors.Is(err, context.Canceled) {
 		t.Errorf("write beside 9000 bytes = %v, want %v", err, context.Canceled)
 	}
 	p.Close()
-	if _, err := p.Write(t.Context(), "logs", 0, 1); !errors.Is(err, ErrClosed) {
+	if _, err := p.Write(t.Context(), "logs", 1); !errors.Is(err, ErrClosed) {
 		t.Errorf("write after close = %v, want %v", err, ErrClosed)
 	}
 	if n := p.budget.used.Load(); n != 0 {

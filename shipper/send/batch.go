@@ -8,28 +8,20 @@ import (
 	"github.com/sluicelog/sluice/shipper/line"
 )
 
-const (
-	chunkSize    = 512 << 10
-	batchRecords = 4096
-)
-
-// Batch is events on their way to the Sender, and the one place where events are made:
-// who has a batch has room for them. Three go round, so that the next one is filled while
-// the sender waits for the producer, and reading stops when all are full. Their bytes lie
-// in chunks that live until the events in them are acknowledged.
+// Batch is room for events in the producer's memory, and the one place where events are
+// made: straight into what travels to Kafka. Who has a batch need not wait to make events
+// and to Send them. Two go round, so that there is room for the next events when that of
+// one is used up, and reading stops while the producer has none. What must be sent all the
+// same, such as the rest of a line, a full one takes as well.
 type Batch struct {
 	Now time.Time // of reading: the time of the records that are made
 
-	out     []outgoing
-	entries []entry
-	bytes   int
-	press   *press // of all batches; used by who fills one
-}
-
-type outgoing struct {
-	rec  kafka.Record
-	tag  kafka.Tag
-	hash uint32
+	press      *press
+	writer     Writer
+	partitions int32
+	entries    []entry
+	events     int // since the last Send
+	bytes      int // of those
 }
 
 // entry is an event's entry for the window of its file.
@@ -39,27 +31,11 @@ type entry struct {
 	done   bool // it is not sent
 }
 
-// press is where events are written. One goroutine makes events, so it is used for one
-// batch at a time.
-type press struct {
-	chunk   []byte
-	apart   bool // partition_by source: a chunk is of one source
-	of      *Source
-	ahead   int // about what the events of the bytes at hand will take
-	flagged [line.NumFlags]int64
-	topic   string
-	rules   *Rules // nil: none
-}
-
 // Full reports that no line is to be begun any more.
-func (b *Batch) Full() bool { return b.bytes >= chunkSize || len(b.out) >= batchRecords }
+func (b *Batch) Full() bool { return b.writer.Left() <= 0 }
 
 // Empty reports that there is nothing to send.
-func (b *Batch) Empty() bool { return len(b.out) == 0 }
-
-// Expect announces about how many bytes of events follow for one source; 0: that is not
-// known.
-func (b *Batch) Expect(bytes int) { b.press.ahead = bytes }
+func (b *Batch) Empty() bool { return b.events == 0 }
 
 // Emit adds an event, unless a rule drops it. The positions of its files pass it once it
 // is stored, or dropped.
@@ -91,45 +67,42 @@ func (b *Batch) emit(e *line.Event[*Window]) {
 
 func (b *Batch) add(s *Source, e *line.Event[*Window], tag kafka.Tag) {
 	e.Flags = e.Set.Texts()
-	p := b.press
-	need := s.width + len(e.Message) + len(e.FileName) + len(e.Stream)
-	if cap(p.chunk)-len(p.chunk) < need || p.apart && p.of != s {
-		p.renew(s, need)
-	}
-	at := len(p.chunk)
-	p.chunk = schemas.AppendEvent(p.chunk, &e.Line, s.tail)
-	value := p.chunk[at:len(p.chunk):len(p.chunk)]
-	b.put(kafka.Record{Key: s.key, Value: value, Headers: s.headers, Time: b.Now}, tag, s.hash)
+	value := b.begin(s, s.key, b.Now, s.width+len(e.Message)+len(e.FileName))
+	at := len(value)
+	value = schemas.AppendEvent(value, &e.Line, s.tail)
+	b.commit(value, len(value)-at, s.headers, tag)
 	*s.made++
 	if e.Set != 0 {
-		for i := range p.flagged {
-			p.flagged[i] += int64(e.Set >> i & 1)
+		for i := range b.press.flagged {
+			b.press.flagged[i] += int64(e.Set >> i & 1)
 		}
 	}
 }
 
-func (b *Batch) put(r kafka.Record, tag kafka.Tag, hash uint32) {
-	b.bytes += len(r.Value)
-	b.out = append(b.out, outgoing{r, tag, hash})
+// put adds an event that was made before.
+func (b *Batch) put(s *Source, r *kafka.Record, tag kafka.Tag) {
+	b.commit(append(b.begin(s, r.Key, r.Time, len(r.Value)), r.Value...), len(r.Value), kafka.RenderHeaders(r.Headers), tag)
 }
 
-// renew makes room for events. Where sources go to partitions of their own, a chunk is
-// one source's: else the few events of a partition that cannot be written would keep
-// those of all others in memory.
-func (p *press) renew(s *Source, need int) {
-	size := chunkSize
-	if p.apart {
-		size, p.of = min(p.ahead, chunkSize), s
-	}
-	p.chunk = make([]byte, 0, max(size, need))
+func (b *Batch) begin(s *Source, key []byte, at time.Time, expect int) []byte {
+	return b.writer.Begin(b.partition(s), key, at, expect)
+}
+
+func (b *Batch) commit(value []byte, size int, headers []byte, tag kafka.Tag) {
+	b.writer.Commit(value, headers, tag)
+	b.events++
+	b.bytes += size
+	b.press.turnLeft -= size
 }
 
 // Pending reports that positions do not know of events in the batch yet.
 func (b *Batch) Pending() bool { return len(b.entries) > 0 }
 
-// Enter has positions wait for the events in the batch; it is called before the sender is
-// given them.
-func (b *Batch) Enter() {
+// Send has positions wait for the events in the batch, and the producer send them.
+func (b *Batch) Send() {
+	if b.Empty() {
+		return
+	}
 	for i := 0; i < len(b.entries); {
 		w := b.entries[i].window
 		w.mu.Lock()
@@ -143,10 +116,7 @@ func (b *Batch) Enter() {
 	}
 	clear(b.entries)
 	b.entries = b.entries[:0]
-}
-
-func (b *Batch) reset() {
-	clear(b.out)
-	clear(b.entries)
-	b.out, b.entries, b.bytes = b.out[:0], b.entries[:0], 0
+	b.writer.Flush()
+	b.press.m.appended(b.events, b.bytes)
+	b.events, b.bytes = 0, 0
 }

@@ -1,20 +1,69 @@
 package send
 
 import (
+	"bytes"
+	"context"
 	"log/slog"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/schemas"
 	"github.com/sluicelog/sluice/shipper/internal/shiptest"
 	"github.com/sluicelog/sluice/shipper/line"
 )
 
+// tray is a producer, and a Writer, that keeps what is written, or has it go nowhere.
+type tray struct {
+	keep      bool
+	out       []outgoing
+	begun     kafka.Record
+	partition int32
+	room      []byte
+	left      int
+}
+
+// outgoing is an event that was written.
+type outgoing struct {
+	rec       kafka.Record
+	tag       kafka.Tag
+	partition int32
+}
+
+func (k *tray) Partitions(context.Context, string) (int32, error) { return 16, nil }
+
+func (k *tray) Write(_ context.Context, _ string, about int) (Writer, error) {
+	k.left = about
+	return k, nil
+}
+
+func (k *tray) Begin(partition int32, key []byte, at time.Time, expect int) []byte {
+	if k.partition, k.begun.Key, k.begun.Time = partition, key, at; cap(k.room) < expect {
+		k.room = make([]byte, 0, expect)
+	}
+	return k.room[:0]
+}
+
+func (k *tray) Commit(b, headers []byte, tag kafka.Tag) {
+	k.left -= len(b)
+	if k.keep {
+		r := k.begun
+		r.Value = bytes.Clone(b)
+		k.out = append(k.out, outgoing{r, tag, k.partition})
+	}
+}
+
+func (k *tray) Left() int { return k.left }
+func (k *tray) Flush()    {}
+func (k *tray) Close()    {}
+
 // desk makes events of one file that go nowhere.
 type desk struct {
+	*tray
 	sender   *Sender
 	refusals *Refusals
 	batch    *Batch
@@ -28,8 +77,11 @@ func newDesk(d line.Decoder) *desk {
 	const id = "c0ffee0123456789"
 	reg := metrics.New("shipper", "h")
 	r := NewRefusals(slog.New(slog.DiscardHandler), reg)
-	k := &desk{sender: NewSender("logs", "host", 1, r, reg), refusals: r, log: line.NewLog[*Window](id)}
-	k.batch = <-k.sender.Free
+	cfg := config.Default()
+	k := &desk{tray: &tray{}, sender: NewSender(&cfg.Shipper, r, reg), refusals: r, log: line.NewLog[*Window](id)}
+	k.sender.Start(k)
+	k.batch = <-k.sender.In
+	k.sender.refill(context.Background(), k.batch)
 	k.maker.Limit, k.maker.Now, k.batch.Now = 2<<20, time.Now(), time.Now()
 	k.log.Decoder = d
 	s := r.NewSource(&k.made)
@@ -41,10 +93,9 @@ func newDesk(d line.Decoder) *desk {
 
 // done acknowledges all.
 func (k *desk) done() {
-	k.batch.Enter()
+	k.batch.Send()
 	k.text.Window.ring.base = k.text.Window.ring.next
-	k.batch.reset()
-	k.batch.press.chunk = k.batch.press.chunk[:0]
+	k.left = mostRoom
 }
 
 func benchLines(b *testing.B, d line.Decoder, several *line.Several, data []byte, n int) {

@@ -98,7 +98,7 @@ func (r *Refusals) keep(c refusal, now time.Time) {
 		r.log.Error("Kafka refuses an event, the position of its file waits for it", "path", s.path, "bytes", len(c.rec.Value), "error", c.err)
 	}
 	if _, before := o.(*again); !before {
-		c.rec.Value = bytes.Clone(c.rec.Value) // not to keep all of its chunk
+		c.rec.Value = bytes.Clone(c.rec.Value) // it may be a piece of an event, and is not to keep all of that
 		a := &again{derived: derived{o, c.tag.Pos}, size: int64(len(c.rec.Value)) + refusalSize}
 		o.Source().keep(a.size)
 		c.tag = kafka.Tag{Owner: a}
@@ -116,7 +116,7 @@ func (r *Refusals) Due(now time.Time) bool {
 func (r *Refusals) Resend(b *Batch) {
 	c := r.queue[0]
 	r.queue = r.queue[1:]
-	b.put(c.rec, c.tag, ownerOf(c.tag).Source().hash)
+	b.put(ownerOf(c.tag).Source(), &c.rec, c.tag)
 }
 
 // Order brings forward what waited long enough.

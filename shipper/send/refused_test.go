@@ -2,7 +2,6 @@ package send
 
 import (
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -21,10 +20,11 @@ func (k *desk) feed(text string) { k.maker.Feed(k.batch, &k.log, &k.text, []byte
 
 func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	k := newDesk(nil)
+	k.keep = true
 	w, s, now := k.text.Window, k.text.Window.source, k.maker.Now
 	k.feed("a\nb\n")
-	k.batch.Enter()
-	first, second := k.batch.out[0], k.batch.out[1]
+	k.batch.Send()
+	first, second := k.out[0], k.out[1]
 	k.answer(second, nil)
 	k.answer(first, kafka.ErrTooLarge)
 	if at, n := w.Position(); at != 0 || n == 0 {
@@ -40,11 +40,11 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 	for range maxAfter + 1 {
 		k.batch.entries = append(k.batch.entries, entry{w, 4, false})
 	}
-	k.batch.Enter()
+	k.batch.Send()
 	if !s.Waits(w) {
 		t.Error("it is read on without end after a refused event")
 	}
-	again := k.batch.out[len(k.batch.out)-1]
+	again := k.out[len(k.out)-1]
 	if s.Mended() || s.Problem() == "" || string(again.rec.Value) != string(first.rec.Value) {
 		t.Errorf("problem %q, sent again %q, want %q", s.Problem(), again.rec.Value, first.rec.Value)
 	}
@@ -60,22 +60,23 @@ func TestAnEventThatCannotBeSplitHoldsItsFileAndIsTold(t *testing.T) {
 // An event that came in pieces or from several files is finished once all of it is.
 func TestWhatIsDerivedFinishesItsEventOnce(t *testing.T) {
 	k := newDesk(line.JSONFile)
+	k.keep = true
 	other := NewWindow(k.text.Window.source, 0)
 	young := line.Text[*Window]{Window: other}
 	k.feed(`{"log":"begin ","stream":"stdout","time":"2026-11-21T08:57:47Z"}` + "\n")
 	k.maker.Feed(k.batch, &k.log, &young, []byte(`{"log":"end\n","stream":"stdout","time":"2026-11-21T08:57:47Z"}`+"\n"))
-	if len(k.batch.out) != 1 {
-		t.Fatalf("%d events", len(k.batch.out))
+	if len(k.out) != 1 {
+		t.Fatalf("%d events", len(k.out))
 	}
-	k.batch.Enter()
-	whole := k.batch.out[0]
-	k.batch.out = nil
+	k.batch.Send()
+	whole := k.out[0]
+	k.out = nil
 	k.answer(whole, kafka.ErrTooLarge)
 	for k.refusals.Due(k.maker.Now) {
 		k.refusals.Resend(k.batch)
 	}
-	halves := k.batch.out
-	k.batch.out = nil
+	halves := k.out
+	k.out = nil
 	if len(halves) != 2 {
 		t.Fatalf("%d pieces", len(halves))
 	}
@@ -88,7 +89,7 @@ func TestWhatIsDerivedFinishesItsEventOnce(t *testing.T) {
 		t.Errorf("position %d", a)
 	}
 	k.refusals.Resend(k.batch)
-	if finished(k.batch.out[0]) != 1 {
+	if finished(k.out[0]) != 1 {
 		t.Error("it is not finished by all of it")
 	}
 	a, _ := k.text.Window.Position()
@@ -98,48 +99,10 @@ func TestWhatIsDerivedFinishesItsEventOnce(t *testing.T) {
 	}
 }
 
-func TestEventsOfAPartitionThatWaitsKeepNoOthersInMemory(t *testing.T) {
-	k := newDesk(nil)
-	k.batch.press.apart = true
-	texts := make([]line.Text[*Window], 50)
-	for i := range texts {
-		s := k.refusals.NewSource(&k.made)
-		s.Describe(&schemas.Source{ID: "c0ffee0123456789", Path: "x", Host: "host1"}, BySource)
-		texts[i].Window = NewWindow(s, 0)
-	}
-	text := []byte(strings.Repeat("x", 999) + "\n")
-	var waiting [][]byte
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
-	for range 1000 {
-		for i := range texts {
-			w := texts[i].Window
-			k.batch.Expect(len(text) + 2*w.source.Width())
-			k.maker.Feed(k.batch, &k.log, &texts[i], text)
-			if i == 0 {
-				waiting = append(waiting, k.batch.out[len(k.batch.out)-1].rec.Value)
-			}
-			k.batch.reset()
-		}
-	}
-	after := heap()
-	bytes := 0
-	for _, v := range waiting {
-		bytes += len(v)
-	}
-	if kept := after - before; kept > uint64(4*bytes) {
-		t.Errorf("%d bytes of events keep %d bytes of memory", bytes, kept)
-	}
-}
-
 // Labels go before text does: where they are much of an event that is too large.
 func TestAnEventThatIsTooLargeLosesItsLabelsFirst(t *testing.T) {
 	k := newDesk(nil)
+	k.keep = true
 	labels := map[string]string{}
 	for i := range 8 {
 		labels[string(rune('a'+i))] = strings.Repeat("x", 500)
@@ -147,17 +110,17 @@ func TestAnEventThatIsTooLargeLosesItsLabelsFirst(t *testing.T) {
 	k.text.Window.source.Describe(&schemas.Source{ID: "c0ffee0123456789", Path: "/x", Host: "host1", DC: "dc1", ServiceName: "order", Labels: labels, ContainerLabels: labels}, "host")
 	refuse := func() (sent []outgoing) {
 		t.Helper()
-		k.batch.Enter()
-		o := k.batch.out[0]
-		k.batch.out = nil
+		k.batch.Send()
+		o := k.out[0]
+		k.out = nil
 		k.answer(o, kafka.ErrTooLarge)
 		for k.refusals.Due(k.maker.Now) {
 			k.refusals.Resend(k.batch)
 		}
-		return k.batch.out
+		return k.out
 	}
 	k.feed("a line that stays whole\n")
-	whole := k.batch.out[0].rec
+	whole := k.out[0].rec
 	sent := refuse()
 	if len(sent) != 1 {
 		t.Fatalf("%d events", len(sent))
@@ -176,7 +139,7 @@ func TestAnEventThatIsTooLargeLosesItsLabelsFirst(t *testing.T) {
 	if at, n := k.text.Window.Position(); at != k.text.Read || n != 0 {
 		t.Errorf("position %d, %d under way; want %d", at, n, k.text.Read)
 	}
-	k.batch.out = nil
+	k.out = nil
 	k.feed(strings.Repeat("much text ", 10_000) + "\n")
 	if sent = refuse(); len(sent) != 2 || !strings.Contains(string(sent[0].rec.Value), "xxx") {
 		t.Errorf("%d events of a line that is long itself, want it split with its labels", len(sent))

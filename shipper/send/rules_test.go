@@ -21,6 +21,7 @@ func obeying(t *testing.T, decoder line.Decoder, specs ...rule.Spec) (*desk, *me
 		t.Fatal(faults)
 	}
 	k, reg := newDesk(decoder), metrics.New("shipper", "h")
+	k.keep = true
 	k.sender.Obey(NewRules(set, reg))
 	return k, reg
 }
@@ -28,7 +29,7 @@ func obeying(t *testing.T, decoder line.Decoder, specs ...rule.Spec) (*desk, *me
 // messages are those of the batch.
 func (k *desk) messages(t *testing.T) (out []string) {
 	t.Helper()
-	for _, o := range k.batch.out {
+	for _, o := range k.out {
 		h, ok := schemas.ParseHead(o.rec.Value)
 		if !ok {
 			t.Fatalf("no event: %s", o.rec.Value)
@@ -48,18 +49,18 @@ func TestDroppedLinesFinishTheirPositions(t *testing.T) {
 		t.Fatalf("position %d, %d under way, want 16, 0", at, n)
 	}
 	k.feed("c\nDEBUG d\ne\nDEBUG f\n")
-	k.batch.Enter()
+	k.batch.Send()
 	if at, n := w.Position(); at != 16 || n == 0 {
 		t.Errorf("position %d, %d under way, before the lines between are stored", at, n)
 	}
 	if got := fmt.Sprint(k.messages(t)); got != "[c e]" {
 		t.Errorf("sent %s", got)
 	}
-	k.answer(k.batch.out[1], nil)
+	k.answer(k.out[1], nil)
 	if at, _ := w.Position(); at != 16 {
 		t.Errorf("position %d, want 16: c is not stored", at)
 	}
-	k.answer(k.batch.out[0], nil)
+	k.answer(k.out[0], nil)
 	if at, n := w.Position(); at != k.text.Read || n != 0 || w.UnderWay() != 0 {
 		t.Errorf("position %d, %d under way, want %d, 0", at, n, k.text.Read)
 	}
@@ -89,11 +90,12 @@ func TestDroppedEventOfTwoFiles(t *testing.T) {
 func TestMaskedEventsKeepTheirID(t *testing.T) {
 	const text = "paid with 4111 1111 1111 1111 by a@b.com\n"
 	plain := newDesk(nil)
+	plain.keep = true
 	plain.feed(text)
 	k, _ := obeying(t, nil, rule.Spec{Name: "m", Mask: []string{"card", "email"}})
 	k.maker.Now, k.batch.Now = plain.maker.Now, plain.batch.Now
 	k.feed(text)
-	was, is := string(plain.batch.out[0].rec.Value), string(k.batch.out[0].rec.Value)
+	was, is := string(plain.out[0].rec.Value), string(k.out[0].rec.Value)
 	if want := strings.NewReplacer("4111 1111 1111 1111", "[card]", "a@b.com", "[email]").Replace(was); is != want {
 		t.Errorf("got  %s\nwant %s", is, want)
 	}
@@ -107,7 +109,7 @@ func TestLimitDropsExactly(t *testing.T) {
 		k.batch.Now = start.Add(time.Duration(second) * time.Second)
 		k.feed(strings.Repeat("x\n", 100))
 		k.batch.Summarise(k.batch.Now)
-		if n := len(k.batch.out); second < 60 && n != 10*(second+1) {
+		if n := len(k.out); second < 60 && n != 10*(second+1) {
 			t.Fatalf("after %d s %d lines are sent, want %d", second+1, n, 10*(second+1))
 		}
 	}
@@ -115,8 +117,8 @@ func TestLimitDropsExactly(t *testing.T) {
 	if last := got[len(got)-1]; len(got) != 611 || last != "5,490 lines of this log were dropped by rule noisy in 61 s" {
 		t.Errorf("%d events, the last %q", len(got), last)
 	}
-	k.batch.Enter()
-	for _, o := range k.batch.out {
+	k.batch.Send()
+	for _, o := range k.out {
 		k.answer(o, nil)
 	}
 	if at, n := w.Position(); at != k.text.Read || n != 0 {
@@ -126,17 +128,17 @@ func TestLimitDropsExactly(t *testing.T) {
 	if got := figure(t, reg, "sluice_shipper_dropped_events_total"); got != 5490 || k.made != 6101 {
 		t.Errorf("%v dropped of %d made, want 5,490 of 6,101 with the one that says so", got, k.made)
 	}
-	n := len(k.batch.out)
+	n := len(k.out)
 	k.batch.Summarise(k.batch.Now.Add(time.Hour))
-	if len(k.batch.out) != n {
+	if len(k.out) != n {
 		t.Error("what was reported is reported again")
 	}
 	// A log that went quiet is reported too.
 	k.batch.Now = k.batch.Now.Add(time.Hour)
 	k.feed(strings.Repeat("x\n", 11))
 	k.batch.Summarise(k.batch.Now.Add(59 * time.Second))
-	if k.batch.Summarise(k.batch.Now.Add(60 * time.Second)); len(k.batch.out) != n+11 {
-		t.Errorf("%d events more, want 10 and the one that says so", len(k.batch.out)-n)
+	if k.batch.Summarise(k.batch.Now.Add(60 * time.Second)); len(k.out) != n+11 {
+		t.Errorf("%d events more, want 10 and the one that says so", len(k.out)-n)
 	}
 }
 
@@ -153,8 +155,8 @@ func TestLimitDelays(t *testing.T) {
 		t.Error("3,000 bytes over 1,000 a second do not wait for 3 s")
 	}
 	k.sender.Rules().Report()
-	if dropped, over := figure(t, reg, "sluice_shipper_dropped_events_total"), figure(t, reg, "sluice_shipper_rule_events_total"); len(k.batch.out) != 400 || dropped != 0 || over != 300 {
-		t.Errorf("%d sent, %v dropped, %v over the limit; want 400, 0, 300", len(k.batch.out), dropped, over)
+	if dropped, over := figure(t, reg, "sluice_shipper_dropped_events_total"), figure(t, reg, "sluice_shipper_rule_events_total"); len(k.out) != 400 || dropped != 0 || over != 300 {
+		t.Errorf("%d sent, %v dropped, %v over the limit; want 400, 0, 300", len(k.out), dropped, over)
 	}
 }
 

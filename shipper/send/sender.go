@@ -2,14 +2,16 @@
 // batches, the partition of each event, what is under way of each file, and the events
 // that Kafka refuses.
 //
-//	Batch.Emit -> Sender -> producer -> Done: Owner.Stored -> Window: the position moves
-//	     ^                                |
-//	     \------ Refusals <---------------/ split, or kept to be sent again
+//	Batch.Emit -> producer -> Done: Owner.Stored -> Window: the position moves
+//	     ^                      |
+//	     \------ Refusals <-----/ split, or kept to be sent again
 package send
 
 import (
 	"context"
+	"time"
 
+	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/kafka"
 	"github.com/sluicelog/sluice/internal/metrics"
 	"github.com/sluicelog/sluice/shipper/line"
@@ -21,90 +23,125 @@ const (
 	BySpread = "spread"
 )
 
+// mostRoom is the room of a batch in the producer's memory, in bytes; less where there is
+// little.
+const mostRoom = 512 << 10
+
 // Producer is what the sender needs of kafka.Producer.
 type Producer interface {
-	Append(ctx context.Context, topic string, partition int32, r kafka.Record, tag kafka.Tag) error
+	Write(ctx context.Context, topic string, about int) (Writer, error)
 	Partitions(ctx context.Context, topic string) (int32, error)
 }
 
-// Sender appends batches to the producer. It is the one that waits when the producer's
-// buffer is full, so that who makes events need not. Free and In are for that one
-// goroutine; Done may be called from any.
+// Writer is what the sender needs of kafka.Writer.
+type Writer interface {
+	Begin(partition int32, key []byte, at time.Time, expect int) []byte
+	Commit(b, headers []byte, tag kafka.Tag)
+	Left() int
+	Flush()
+	Close()
+}
+
+// Sender gives batches room in the producer's memory. It is the one that waits when that
+// is full, so that who makes events need not. Free and In are for that one goroutine;
+// Done may be called from any.
 type Sender struct {
 	Free chan *Batch // batches to be filled
-	In   chan *Batch // filled ones; closed by who fills them
+	In   chan *Batch // those that are full; closed by who fills them, and never blocking
 
+	room     int // of a batch, in bytes
+	refusals *Refusals
+	press    *press
+}
+
+// press is what batches have in common. One goroutine makes events, so it is used for one
+// batch at a time; what the sender's goroutine uses of it does not change.
+type press struct {
 	topic    string
 	by       string // partition_by
 	every    int    // spread: bytes before the next partition's turn
 	producer Producer
 	m        *meters
-	refusals *Refusals
-	press    *press
-
-	turn     int32 // spread: the partition that has its turn
+	rules    *Rules // nil: none
+	turn     int32  // spread: the partition that has its turn
 	turnLeft int
+	flagged  [line.NumFlags]int64
 }
 
-// NewSender sends to a topic; every is after how many bytes partition_by spread goes on
-// to the next partition. What Kafka refuses is left with r.
-func NewSender(topic, by string, every int, r *Refusals, reg *metrics.Registry) *Sender {
+// batches is how many go round: one that is filled, and one that waits for room.
+const batches = 2
+
+// NewSender sends as the configuration has it; spread goes on to the next partition after
+// as many bytes as a batch of the producer has. What Kafka refuses is left with r.
+func NewSender(cfg *config.Shipper, r *Refusals, reg *metrics.Registry) *Sender {
+	every := int(cfg.Produce.BatchBytes)
 	s := &Sender{
-		Free: make(chan *Batch, 3), In: make(chan *Batch, 1),
-		topic: topic, by: by, every: every, m: newMeters(reg), refusals: r, press: &press{apart: by == BySource},
+		Free: make(chan *Batch, batches), In: make(chan *Batch, batches), room: min(int(cfg.Produce.Buffer)/8, mostRoom), refusals: r,
+		press: &press{topic: cfg.Topic, by: cfg.PartitionBy, every: every, turnLeft: every, m: newMeters(reg)},
 	}
-	for range cap(s.Free) {
-		s.Free <- &Batch{press: s.press}
+	for range batches {
+		s.In <- &Batch{press: s.press}
 	}
 	return s
 }
 
 // Obey has events judged by rules before they are sent; nil: by none. It goes before the
 // first event.
-func (s *Sender) Obey(r *Rules) { s.press.rules, s.press.topic = r, s.topic }
+func (s *Sender) Obey(r *Rules) { s.press.rules = r }
 
 // Rules are those that events are judged by; nil: none.
 func (s *Sender) Rules() *Rules { return s.press.rules }
 
 // Start gives the sender its producer, whose ProducerOptions.Done is the sender's; it
 // goes before Run.
-func (s *Sender) Start(p Producer) { s.producer = p }
+func (s *Sender) Start(p Producer) { s.press.producer = p }
 
-// Run ends when In is closed; once ctx has ended it sends no more: what is left was not
-// acknowledged, so it comes again.
+// Run ends when In is closed. Once ctx has ended there is no room any more: what is not
+// read then comes again.
 func (s *Sender) Run(ctx context.Context) {
 	for b := range s.In {
-		s.send(ctx, b)
-		b.reset()
-		s.Free <- b
-	}
-}
-
-func (s *Sender) send(ctx context.Context, b *Batch) {
-	n, err := s.producer.Partitions(ctx, s.topic)
-	if err != nil || n <= 0 {
-		return
-	}
-	sent, bytes := 0, 0
-	defer func() { s.m.appended(sent, bytes) }()
-	for i := range b.out {
-		o := &b.out[i]
-		if err := s.producer.Append(ctx, s.topic, s.partition(o, n), o.rec, o.tag); err != nil {
-			return
+		if s.refill(ctx, b) {
+			s.Free <- b
 		}
-		sent++
-		bytes += len(o.rec.Value)
 	}
 }
 
-func (s *Sender) partition(o *outgoing, n int32) int32 {
-	if s.by != BySpread {
-		return int32(o.hash % uint32(n))
+// refill waits for room in the producer's memory.
+func (s *Sender) refill(ctx context.Context, b *Batch) bool {
+	if b.writer != nil {
+		b.writer.Close()
 	}
-	if s.turnLeft -= len(o.rec.Value); s.turnLeft < 0 {
+	p := s.press
+	var err error
+	if b.partitions, err = p.producer.Partitions(ctx, p.topic); err != nil || b.partitions <= 0 {
+		return false
+	}
+	b.writer, err = p.producer.Write(ctx, p.topic, s.room)
+	return err == nil
+}
+
+// known is a context for what does not wait.
+var known = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// partition is where the next event of a source goes.
+func (b *Batch) partition(of *Source) int32 {
+	s := b.press
+	if b.events == 0 { // their number may have changed
+		if n, err := s.producer.Partitions(known, s.topic); err == nil && n > 0 {
+			b.partitions = n
+		}
+	}
+	if s.by != BySpread {
+		return int32(of.hash % uint32(b.partitions))
+	}
+	if s.turnLeft < 0 {
 		s.turn, s.turnLeft = s.turn+1, s.every
 	}
-	s.turn %= n
+	s.turn %= b.partitions
 	return s.turn
 }
 
@@ -126,7 +163,7 @@ func (s *Sender) Done(r *kafka.Result) {
 		stored += ownerOf(first).Stored(first.Pos, n)
 		i += n
 	}
-	s.m.acked(stored, bytes)
+	s.press.m.acked(stored, bytes)
 }
 
 // Flagged is how many events had each flag since the last call; for the goroutine that

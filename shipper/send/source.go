@@ -17,7 +17,7 @@ import (
 // Kafka refuses. It is owned by who makes events, but for what is atomic.
 type Source struct {
 	key     []byte
-	headers []kafka.Header
+	headers []byte // as they travel
 	tail    *schemas.Tail
 	bare    *schemas.Tail // without labels, for events that are too large; nil: there are none
 	width   int           // bytes of an event without message, stream and file name, at most
@@ -56,12 +56,13 @@ func (s *Source) Describe(info *schemas.Source, partitionBy string) {
 	}
 	widest := schemas.Line{Stream: line.Stdout, Offset: 1<<63 - 1, Size: 1<<63 - 1, Flags: line.AllFlags.Texts(), FileName: []byte("x"), Generation: widestGeneration}
 	s.width = len(schemas.AppendEvent(nil, &widest, s.tail)) + 64
-	s.headers = nil
+	var headers []kafka.Header
 	for _, h := range [][2]string{{schemas.HeaderDC, info.DC}, {schemas.HeaderApp, info.ServiceName}, {schemas.HeaderDataset, info.Dataset}} {
 		if h[1] != "" {
-			s.headers = append(s.headers, kafka.Header{Key: []byte(h[0]), Value: []byte(h[1])})
+			headers = append(headers, kafka.Header{Key: []byte(h[0]), Value: []byte(h[1])})
 		}
 	}
+	s.headers = kafka.RenderHeaders(headers)
 	h := fnv.New32a()
 	if partitionBy == BySource {
 		h.Write(s.key)
@@ -70,10 +71,6 @@ func (s *Source) Describe(info *schemas.Source, partitionBy string) {
 	}
 	s.hash = h.Sum32()
 }
-
-// Width is how many bytes an event of the source has at most, besides its message and
-// file name.
-func (s *Source) Width() int { return s.width }
 
 // Delayed reports whether the source is not to be read on yet, since it has more than a
 // rule allows. It is for who makes events.

@@ -1,8 +1,6 @@
 package tail
 
 import (
-	"bytes"
-
 	"github.com/sluicelog/sluice/shipper/line"
 	"github.com/sluicelog/sluice/shipper/send"
 )
@@ -10,10 +8,6 @@ import (
 // feed makes events of what follows in f, and reports how much of it was used.
 func (t *reader) feed(out *send.Batch, f *file, data []byte) (used int) {
 	out.Now, t.maker.Now = t.now, t.now
-	if t.apart {
-		out.Expect(f.text.Carried() + len(data) + (bytes.Count(data, []byte{'\n'})+1)*f.src.sent.Width())
-		defer out.Expect(0)
-	}
 	used = t.maker.Feed(out, &f.src.lines, &f.text, data)
 	f.last.remember(data[:used])
 	if lost := f.src.lines.Lost; lost != (line.Lost{}) {

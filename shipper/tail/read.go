@@ -14,11 +14,10 @@ type reader struct {
 	*room
 	finder *finder
 	buf    []byte
-	apart  bool // partition_by source: a batch is prepared for what to expect of one source
 }
 
 func newReader(r *room, f *finder) *reader {
-	return &reader{room: r, finder: f, buf: make([]byte, position.MarkerLen+readSize), apart: r.cfg.PartitionBy == send.BySource}
+	return &reader{room: r, finder: f, buf: make([]byte, position.MarkerLen+readSize)}
 }
 
 // step reads once from f and reports whether there may be more.

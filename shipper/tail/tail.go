@@ -2,8 +2,8 @@
 // grows in turns, and knows each generation of a file through rotation, copying,
 // truncation and deletion. Positions move as their events are stored, and are kept.
 //
-//	discoverers ->\                              /-> send.Batch -> Sender
-//	inotify, poll --> Tail: turn, read, line.Maker                    |
+//	discoverers ->\                              /-> send.Batch -> Kafka
+//	inotify, poll --> Tail: turn, read, line.Maker                   |
 //	                       \<- positions, once a second, of what is stored
 //
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
@@ -45,7 +45,7 @@ type Tail struct {
 
 	look     func() // asks discoverers to look before their time
 	statuses chan chan any
-	batch    *send.Batch // being filled; nil: the sender has all
+	batch    *send.Batch // being filled; nil: none had room yet
 	events   []inotify.Event
 }
 
@@ -98,10 +98,14 @@ func (t *Tail) Keep(k source.Keeper, stored map[string]map[string][]byte) {
 	}
 }
 
-// Run reads until ctx ends. What it has not handed to the sender by then is read again
-// after the next start. It closes the sender's In.
+// Run reads until ctx ends. It closes the sender's In.
 func (t *Tail) Run(ctx context.Context) {
-	defer close(t.sender.In)
+	defer func() {
+		if t.batch != nil {
+			t.batch.Send()
+		}
+		close(t.sender.In)
+	}()
 	poll := time.NewTicker(t.cfg.Poll.D())
 	defer poll.Stop()
 	storing := time.NewTicker(t.cfg.StoreEvery.D())
@@ -111,16 +115,18 @@ func (t *Tail) Run(ctx context.Context) {
 		woken = w.Ready
 	}
 	for {
-		var free, filled chan *send.Batch
+		var free chan *send.Batch
 		var idle chan struct{} // ready when there is work, so that nothing else is waited for
 		switch {
 		case t.batch == nil:
 			free = t.sender.Free
-		case !t.batch.Full() && t.busy():
+		case t.batch.Full():
+			t.batch.Send()
+			free = t.sender.Free // until there is room again this one takes what must be sent
+		case t.busy():
 			idle = closed
 		case !t.batch.Empty():
-			filled = t.sender.In
-			t.batch.Enter()
+			t.batch.Send()
 		}
 		select {
 		case <-ctx.Done():
@@ -130,9 +136,11 @@ func (t *Tail) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case t.batch = <-free:
-		case filled <- t.batch:
-			t.batch = nil
+		case b := <-free:
+			if t.batch != nil {
+				t.sender.In <- t.batch
+			}
+			t.batch = b
 		case c := <-t.Changes:
 			t.now = time.Now()
 			t.roster.take(c, t.batch)

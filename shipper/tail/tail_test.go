@@ -38,11 +38,33 @@ type taken struct {
 	tag kafka.Tag
 }
 
+// writer keeps what is written.
+type writer struct {
+	b     *bench
+	left  int
+	taken []taken
+	rec   kafka.Record
+}
+
+func (w *writer) Begin(_ int32, key []byte, at time.Time, _ int) []byte {
+	w.rec = kafka.Record{Key: key, Time: at}
+	return nil
+}
+
+func (w *writer) Commit(b, _ []byte, tag kafka.Tag) {
+	w.rec.Value = bytes.Clone(b)
+	w.taken = append(w.taken, taken{w.rec, tag})
+	w.left -= len(b)
+}
+
+func (w *writer) Flush()    { w.b.taken, w.taken = append(w.b.taken, w.taken...), nil }
+func (w *writer) Close()    {}
+func (w *writer) Left() int { return w.left }
+
 func (b *bench) Partitions(context.Context, string) (int32, error) { return 4, nil }
 
-func (b *bench) Append(_ context.Context, _ string, _ int32, r kafka.Record, tag kafka.Tag) error {
-	b.taken = append(b.taken, taken{r, tag})
-	return nil
+func (b *bench) Write(_ context.Context, _ string, about int) (send.Writer, error) {
+	return &writer{b: b, left: about}, nil
 }
 
 func newBench(t *testing.T) *bench {
@@ -56,13 +78,13 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	r := send.NewRefusals(log, reg)
-	sender := send.NewSender("logs", "host", 1, r, reg)
+	sender := send.NewSender(&cfg.Shipper, r, reg)
 	storer := position.NewStorer(store, reg)
 	sender.Start(b)
 	b.Tail = New(cfg, log, reg, Parts{Sender: sender, Refusals: r, Storer: storer, Look: func() {}})
-	b.batch = <-sender.Free
 	var working, closing sync.WaitGroup
 	working.Go(func() { sender.Run(context.Background()) })
+	b.batch = <-sender.Free
 	working.Go(storer.Run)
 	closing.Go(b.CloseFiles)
 	closing.Go(b.FindWriters)
@@ -79,15 +101,14 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// hand gives the batch to the sender, waits until it has sent it, and returns what of it
-// the producer has.
+// hand sends the batch and returns what of it the producer has.
 func (b *bench) hand() []taken {
-	b.batch.Enter()
-	b.sender.In <- b.batch
-	all := [3]*send.Batch{<-b.sender.Free, <-b.sender.Free, <-b.sender.Free}
-	b.batch = all[2]
-	b.sender.Free <- all[0]
-	b.sender.Free <- all[1]
+	b.batch.Send()
+	if b.batch.Full() {
+		next := <-b.sender.Free
+		b.sender.In <- b.batch
+		b.batch = next
+	}
 	out := b.taken
 	b.taken = nil
 	return out
