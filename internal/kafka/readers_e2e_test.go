@@ -89,8 +89,12 @@ func TestRealReaders(t *testing.T) {
 				t.Fatalf("kcat: %v", err)
 			}
 			same("librdkafka", string(out), "dc=dc1,app=order key %s")
+			property := "--formatter-property"
+			if !k.AtLeast(4, 2) {
+				property = "--property"
+			}
 			text, err := k.Tool(t.Context(), k.Class(servers.ConsoleConsumer), "--bootstrap-server", k.Brokers[0], "--topic", topic, "--from-beginning",
-				"--max-messages", fmt.Sprint(len(values)), "--timeout-ms", "30000", "--property", "print.key=true", "--property", "print.headers=true")
+				"--max-messages", fmt.Sprint(len(values)), "--timeout-ms", "30000", property, "print.key=true", property, "print.headers=true")
 			if err != nil {
 				t.Fatalf("console consumer: %v", err)
 			}
