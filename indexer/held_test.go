@@ -24,7 +24,7 @@ const testHeld = "sluice-held"
 func (w *world) makeTopic(t kafka.Topic) {
 	w.t.Helper()
 	c := &kafka.Cluster{Name: "central", Config: w.cfg.Kafka["central"], Log: slog.New(slog.DiscardHandler)}
-	if err := kafka.CreateTopic(w.t.Context(), c, t); err != nil {
+	if _, err := kafka.CreateTopic(w.t.Context(), c, t); err != nil {
 		w.t.Fatal(err)
 	}
 }

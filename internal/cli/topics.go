@@ -69,10 +69,15 @@ func setUpCluster(ctx context.Context, c *kafka.Cluster, want []kafka.Topic, out
 		case dry:
 			say("would be created: " + is)
 		default:
-			if err := kafka.CreateTopic(ctx, c, t); err != nil {
+			made, err := kafka.CreateTopic(ctx, c, t)
+			switch {
+			case err != nil:
 				return err
+			case made:
+				say("created: " + is)
+			default:
+				say("unchanged, somebody else has just made it")
 			}
-			say("created: " + is)
 		}
 	}
 	return nil

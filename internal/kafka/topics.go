@@ -77,14 +77,17 @@ func (k *control) settings(of []*sarama.ConfigResource, out []Topic) error {
 	})
 }
 
-// CreateTopic makes a topic that does not exist. It asks once, until ctx ends; a topic
-// that is there already is an error.
-func CreateTopic(ctx context.Context, c *Cluster, t Topic) error {
-	err := c.ask(ctx, func(k *control) error { return k.create(t) })
-	if err != nil {
-		return fmt.Errorf("create topic %s on %s: %w", t.Name, c.Name, err)
+// CreateTopic makes a topic. It asks once, until ctx ends. Not made and no error: it is
+// there already, of which DescribeTopics may not know yet if it is new.
+func CreateTopic(ctx context.Context, c *Cluster, t Topic) (made bool, err error) {
+	err = c.ask(ctx, func(k *control) error { return k.create(t) })
+	switch {
+	case errors.Is(err, sarama.ErrTopicAlreadyExists):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("create topic %s on %s: %w", t.Name, c.Name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // Brokers is how many brokers the cluster has now.
