@@ -279,6 +279,13 @@ func TestRealKafka(t *testing.T) {
 		}
 	})
 
+	t.Run("a topic is made anew", func(t *testing.T) {
+		if err := EnsureTopic(t.Context(), c, "logs", 1, 3); err != nil {
+			t.Fatal(err)
+		}
+		topicMadeAnew(t, c, k.Brokers, soon)
+	})
+
 	t.Run("what reading waits for", func(t *testing.T) {
 		start := time.Now()
 		a, b := newRecorder(t), newRecorder(t)

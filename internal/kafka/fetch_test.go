@@ -68,7 +68,7 @@ func (v *viewer) count() (n int) {
 // produce writes values by a client that knows nothing of this package.
 func produce(t testing.TB, addrs []string, topic string, partition int32, values []string, o ...kgo.Opt) {
 	t.Helper()
-	cl, err := kgo.NewClient(append(o, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1))...)
+	cl, err := kgo.NewClient(append(o, kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(50))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,8 @@ func topicMadeAnew(t *testing.T, c *Cluster, addrs []string, wait waiting) {
 			if err := EnsureTopic(t.Context(), c, "logs", 1, int16(min(len(addrs), 3))); err != nil {
 				t.Fatal(err)
 			}
-			return topicID(t, c, "logs") != was
+			now := topicID(t, c, "logs")
+			return now != was && now != (wire.TopicID{})
 		})
 		out := numbered(from, n, 5)
 		produce(t, addrs, "logs", 0, out)
