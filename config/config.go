@@ -299,6 +299,9 @@ type Elasticsearch struct {
 	TLS         TLS      `yaml:"tls"`
 	Timeout     Duration `yaml:"timeout" min:"100ms"` // of one bulk request
 	Compression int      `yaml:"compression" max:"9"` // gzip level of bodies, 1 to 9; 0: none
+
+	Headers    map[string]string `yaml:"headers"`    // of every request, for a proxy; credentials belong in api_key or password, which are not shown
+	Parameters map[string]string `yaml:"parameters"` // of every bulk request, such as timeout: 5s or pipeline: mine
 }
 
 // Bulk says how documents are gathered to requests and how many are under way.
@@ -398,7 +401,7 @@ func DefaultSource() Source {
 // DefaultOutput is what an entry of indexer.outputs starts from.
 func DefaultOutput() Output {
 	return Output{
-		Elasticsearch:  Elasticsearch{Timeout: Duration(time.Minute), Compression: 1},
+		Elasticsearch:  Elasticsearch{Timeout: Duration(time.Minute), Compression: 1, Headers: map[string]string{}, Parameters: map[string]string{}},
 		Index:          "sluice-{yyyy.MM.dd}",
 		IndexTimezone:  "UTC",
 		MaxAge:         Duration(7 * 24 * time.Hour),

@@ -581,8 +581,23 @@ func (k *checker) elasticsearch(key string, e *Elasticsearch) {
 	if (e.Username == "") != (e.Password == "") {
 		k.fail(key+".username", "username and password go together")
 	}
+	for _, name := range sortedKeys(e.Headers) {
+		switch at := join(key+".headers", name); {
+		case !headerName.MatchString(name) || strings.ContainsAny(e.Headers[name], "\r\n\x00"):
+			k.fail(at, "expected a name and value of an HTTP header")
+		case slices.Contains([]string{"authorization", "content-type", "content-encoding", "content-length", "host"}, strings.ToLower(name)):
+			k.fail(at, "is set by sluice; credentials belong in api_key, or username and password")
+		}
+	}
+	for _, name := range sortedKeys(e.Parameters) {
+		if name == "" || name == "filter_path" {
+			k.fail(join(key+".parameters", name), "is set by sluice, which needs all of an answer that it reads")
+		}
+	}
 	k.tls(key+".tls", e.TLS)
 }
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // index checks the pattern of an index name by what Elasticsearch refuses.
 func (k *checker) index(key, s string) {

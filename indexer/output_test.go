@@ -54,7 +54,7 @@ func TestRequestAsConfigured(t *testing.T) {
 		if got.Get("Length") == "-1ns" || got.Get("Content-Type") != "application/x-ndjson" || got.Get("X-Elastic-Event-Count") != "1" {
 			t.Errorf("headers %v", got)
 		}
-		if query != "filter_path=errors%2Citems.%2A.status%2Citems.%2A.error.type%2Citems.%2A.error.reason%2Citems.%2A.error.caused_by.type%2Citems.%2A.error.caused_by.reason" {
+		if query, _ := strings.CutSuffix(query, "&pipeline=a+b&timeout=5s"); query != "filter_path=errors%2Citems.%2A.status%2Citems.%2A.error.type%2Citems.%2A.error.reason%2Citems.%2A.error.caused_by.type%2Citems.%2A.error.caused_by.reason" {
 			t.Errorf("query %s", query)
 		}
 	}
@@ -62,6 +62,12 @@ func TestRequestAsConfigured(t *testing.T) {
 	f(func(c *config.Elasticsearch) { c.Username, c.Password = "u", "p" }, "Authorization", "Basic dTpw")
 	f(func(c *config.Elasticsearch) { c.Compression = 1 }, "Content-Encoding", "gzip")
 	f(func(c *config.Elasticsearch) { c.Compression = 0 }, "Content-Encoding", "")
+	f(func(c *config.Elasticsearch) {
+		c.Headers, c.Parameters = map[string]string{"x-tenant": "logs"}, map[string]string{"timeout": "5s", "pipeline": "a b"}
+	}, "X-Tenant", "logs")
+	if !strings.HasSuffix(query, "&pipeline=a+b&timeout=5s") {
+		t.Errorf("query %s", query)
+	}
 }
 
 // A server that answers _bulk with something else stores nothing, whatever its status.

@@ -32,6 +32,7 @@ func TestRealElasticsearch(t *testing.T) {
 	prefix := fmt.Sprintf("sluice-real%d-", time.Now().UnixNano())
 	o.Index = prefix + "{yyyy.MM.dd}"
 	o.Template.Replicas = 0
+	o.Elasticsearch.Timeout = config.Duration(2 * time.Minute) // on a busy machine; what is sent again would count as doubled
 	cfg := config.Default()
 	cfg.DataDir = ""
 	cfg.Indexer.Outputs = []config.Output{o}

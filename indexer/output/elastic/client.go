@@ -43,7 +43,7 @@ func newHost(c *config.Elasticsearch, i, conns int) (*host, error) {
 		trip = secure.RoundTripper(base)
 	}
 	options := []elastictransport.Option{
-		elastictransport.WithURLs(at), elastictransport.WithTransport(bodyTransport{trip}),
+		elastictransport.WithURLs(at), elastictransport.WithTransport(bodyTransport{withExtras(trip, c)}),
 		elastictransport.WithDisableRetry(), elastictransport.WithUserAgent("sluice"),
 	}
 	switch key, user := c.APIKey.Reveal(), c.Username; {
@@ -61,6 +61,36 @@ func newHost(c *config.Elasticsearch, i, conns int) (*host, error) {
 		idle = c.CloseIdleConnections
 	}
 	return &host{name: at.Redacted(), client: client, idle: idle, renewed: time.Now()}, nil
+}
+
+// extras adds the headers of the configuration to every request, and its parameters to
+// every bulk request.
+type extras struct {
+	base       http.RoundTripper
+	headers    map[string]string
+	parameters string // as in a URL; empty: none
+}
+
+func withExtras(base http.RoundTripper, c *config.Elasticsearch) http.RoundTripper {
+	if len(c.Headers)+len(c.Parameters) == 0 {
+		return base
+	}
+	q := url.Values{}
+	for name, value := range c.Parameters {
+		q.Set(name, value)
+	}
+	return &extras{base, c.Headers, q.Encode()}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *extras) RoundTrip(req *http.Request) (*http.Response, error) {
+	for name, value := range t.headers {
+		req.Header.Set(name, value)
+	}
+	if t.parameters != "" && strings.HasSuffix(req.URL.Path, "/_bulk") {
+		req.URL.RawQuery = strings.TrimPrefix(req.URL.RawQuery+"&"+t.parameters, "&")
+	}
+	return t.base.RoundTrip(req)
 }
 
 // body is a request's body in memory that is used again: net/http may read it until it
