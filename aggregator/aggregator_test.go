@@ -423,26 +423,31 @@ func TestOffsetIsMarkedOnlyAfterTheTargetAcknowledged(t *testing.T) {
 }
 
 func TestTargetAwayThenEverythingArrives(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, 1)
-	s.put("dc1", records("dc1", 1000)...)
-	s.gates["central"].set(true)
-	stop := s.run()
-	s.await("records are fetched", func() bool { return s.figure("kafka_fetched_records_total") > 0 })
-	s.gates["central"].set(false)
-	s.take("central", "logs", 1000)
-	s.gates["central"].set(true) // once more, with a connection to break
-	s.put("dc1", records("dc1", 1000)...)
-	s.await("records are taken", func() bool { return s.figure("aggregator_in_events_total") == 2000 })
-	s.gates["central"].set(false)
-	s.take("central", "logs", 2000)
-	if err := stop(); err != nil {
-		t.Fatal(err)
-	}
-	s.wantFigures(2000, 2000, 0, 0, 0)
-	if n := s.stored("central", "logs"); n != 2000 {
-		t.Errorf("%d records stored, want 2000", n)
-	}
+	each(t, func(t *testing.T, delivery string) {
+		s := newSite(t, 1)
+		s.cfg.Aggregator.Delivery = delivery
+		s.put("dc1", records("dc1", 1000)...)
+		s.gates["central"].set(true)
+		stop := s.run()
+		s.await("that is told", func() bool { return strings.Contains(s.log.String(), "kafka cannot be used") })
+		s.gates["central"].set(false)
+		s.take("central", "logs", 1000)
+		s.gates["central"].set(true) // once more, with a connection to break
+		s.put("dc1", records("dc1", 1000)...)
+		s.await("records are fetched", func() bool { return s.figure("kafka_fetched_records_total") >= 2000 })
+		s.gates["central"].set(false)
+		if got := s.take("central", "logs", 2000); len(got) != 2000 {
+			t.Errorf("%d records stored, want 2000", len(got))
+		}
+		s.await("all is out", func() bool { return s.figure("aggregator_out_events_total") == 2000 })
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		s.wantSum()
+		if text := s.log.String(); strings.Contains(text, "error=\"transaction") {
+			t.Errorf("each lane tells that the cluster is away:\n%s", text)
+		}
+	})
 }
 
 // A stop is clean also when a server is away: Run returns nil, and what was not

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/IBM/sarama"
+
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/test/servers"
 )
@@ -222,4 +224,60 @@ func TestRealSoak(t *testing.T) {
 	}
 	wantInOrder(t, target.Brokers, "direct", 1, int64(records/(2*partitions)), 2*partitions)
 	wantInOrder(t, target.Brokers, "out", 1, int64(records/partitions), partitions)
+}
+
+// On a real Kafka, processes that relay by lanes are killed at any moment: what they move is
+// there once and in order.
+func TestRealLanes(t *testing.T) {
+	const partitions = 6
+	records := max(*soakRecords, 60_000)
+	records -= records % partitions
+	k := realKafka(t, servers.KafkaOptions{Heap: "384m"})
+	c := realCluster(t, k.Brokers)
+	for _, topic := range []string{"logs", "out"} {
+		if err := EnsureTopic(t.Context(), c, topic, partitions, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := produceOptions()
+	o.BatchBytes = 20_000
+	p := newTestProducer(t, c, o, nil)
+	var relays []*relayProcess
+	for i := range 2 {
+		r := &relayProcess{t: t, job: relayJob{k.Brokers, k.Brokers, fmt.Sprint("relay-", i)}}
+		r.start()
+		relays = append(relays, r)
+	}
+	conf, err := c.sarama(newDialer(t.Context(), c.waits()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := newControl(c, conf)
+	defer ask.Close()
+	eventually(t, "groups have a coordinator", func() bool { _, err := ask.coordinator(sarama.CoordinatorGroup, "g"); return err == nil })
+	moved := func() (n int64) {
+		for _, at := range committed(t, k.Brokers, "g", "logs", partitions) { // marks
+			n += max(0, at)
+		}
+		return n
+	}
+	const kills = 10
+	f, fed := newFeeder(t, p), 0
+	for i := range kills {
+		for ; fed < records*(i+1)/kills; fed++ {
+			f.add("logs", int32(fed%partitions), 100)
+		}
+		before := moved()
+		wait(t, "something is moved", moved, func() bool { return moved() > before })
+		time.Sleep(rand.N(300 * time.Millisecond)) // anywhere in a transaction
+		relays[i%2].kill()
+		relays[i%2].start()
+	}
+	longDrain(t, p)
+	wait(t, "all is moved", moved, func() bool { return moved() == int64(records) })
+	for _, r := range relays {
+		r.stop()
+	}
+	t.Logf("%d records, %d kill -9 of relays", records, relays[0].kills+relays[1].kills)
+	wantInOrder(t, k.Brokers, "out", 1, int64(records/partitions), partitions)
 }

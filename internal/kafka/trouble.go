@@ -59,10 +59,15 @@ func (s *sender) heard(about string, err error) {
 	switch t := s.down[about]; {
 	case err == nil && t != nil:
 		delete(s.down, about)
-		down, _ := t.OK()
-		s.log.Info("kafka can be used again", "after", down)
+		if down, logged := t.OK(); logged {
+			s.log.Info("kafka can be used again", "after", down)
+		}
 	case err != nil:
-		if s.worse(about, err).Failed(kind(err)) {
+		t = s.worse(about, err)
+		if _, said := errors.AsType[sarama.KError](err); s.p.txn != nil && !said {
+			break // a cluster that is away is the same to all lanes: the stage's own producer tells of it
+		}
+		if t.Failed(kind(err)) {
 			s.log.Warn("kafka cannot be used, trying again", "error", err)
 		}
 	}

@@ -76,7 +76,7 @@ func TestStepsOfRun(t *testing.T) {
 		}
 	}
 	o := QuickRun()
-	f(o, (1+3)+(1+3)+(1+4)+(1+3)+1)
+	f(o, (1+3)+(1+4)+(1+4)+(1+3)+1)
 	o.Tries, o.Parts = 3, []string{report.PartShipper}
 	f(o, 1+3*3)
 	o.Peers = []Peer{{Name: "rsyslog"}}

@@ -520,11 +520,17 @@ func (r *runner) centralTopic(ctx context.Context) (input, error) {
 }
 
 func (r *runner) aggregators(in input) []program {
-	programs := []program{{who: "sluice", measure: func(ctx context.Context, m *watched) error {
-		p := &site.Plan{Name: r.name("agg"), In: in.topic, Compression: r.Compression, Gzip: -1}
-		p.Out = p.Topic()
-		return r.stage(ctx, m, "aggregator", p, in, r.site.Central.Brokers)
-	}}}
+	var programs []program
+	for _, d := range []struct{ who, delivery string }{{"sluice", "at_least_once"}, {"sluice, exactly once", "exactly_once"}} {
+		programs = append(programs, program{who: d.who, measure: func(ctx context.Context, m *watched) error {
+			p := &site.Plan{Name: r.name("agg"), In: in.topic, Compression: r.Compression, Gzip: -1, Extra: map[string]string{"aggregator": "  delivery: " + d.delivery}}
+			p.Out = p.Topic()
+			return r.stage(ctx, m, "aggregator", p, in, r.site.Central.Brokers)
+		}})
+		if r.over != "" {
+			break // curves and peers
+		}
+	}
 	for _, client := range r.floors() {
 		programs = append(programs, program{who: "floor " + client, note: "copies records: no group, no offsets kept", measure: func(ctx context.Context, m *watched) error {
 			f := floor.Floor{Kind: "copy", Client: client, From: r.site.DC1.Brokers[0], In: in.topic, To: r.site.Central.Brokers[0]}
