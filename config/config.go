@@ -137,6 +137,12 @@ type Produce struct {
 	Buffer       Bytes    `yaml:"buffer" min:"64KiB"`                           // unacknowledged bytes over all partitions; when full, reading stops
 }
 
+// Spool bounds what is copied of deleted files that could not be shipped yet.
+type Spool struct {
+	Size    Bytes `yaml:"size"`     // of all copies; 0: none are made
+	MinFree Bytes `yaml:"min_free"` // of the file system of data_dir stays free
+}
+
 // Shipper reads container logs and files of one host and writes them to Kafka.
 type Shipper struct {
 	Kafka        string            `yaml:"kafka"`                                  // name of the cluster
@@ -150,6 +156,7 @@ type Shipper struct {
 	Poll         Duration          `yaml:"poll_interval" min:"10ms"`               // look at every open file this often, whatever inotify said
 	Scan         Duration          `yaml:"scan_interval" min:"100ms"`              // expand the globs this often
 	StoreEvery   Duration          `yaml:"store_interval" min:"10ms"`              // positions are stored this often
+	Spool        Spool             `yaml:"spool"`                                  // unread bytes of deleted files, below data_dir
 	PartialAfter Duration          `yaml:"partial_after"`                          // a last line without newline is sent as partial after this long without growth; 0: when its writer is gone
 	HoldDeleted  Duration          `yaml:"hold_deleted"`                           // a deleted file is kept open this long for its unread rest
 	Multiline    Multiline         `yaml:"multiline"`                              // lines that belong together, one event
@@ -352,6 +359,7 @@ func Default() *Config {
 			HoldDeleted:  Duration(5 * time.Minute),
 			PartialAfter: Duration(time.Minute),
 			Multiline:    Multiline{Preset: "auto", Match: "after", MaxLines: 1000, MaxBytes: 1 * MiB, Timeout: Duration(2 * time.Second)},
+			Spool:        Spool{Size: GiB, MinFree: GiB},
 			Docker: Docker{
 				Endpoint:      "unix:///var/run/docker.sock",
 				ListInterval:  Duration(30 * time.Second),

@@ -217,7 +217,7 @@ func TestErrors(t *testing.T) {
 	f("shiper:\n  topic: x\n", "f.yaml:1:1: shiper: unknown key; did you mean shipper?")
 	f("shipper:\n  pol_interval: 1s\n  brokers: [x]\n",
 		"f.yaml:2:3: shipper.pol_interval: unknown key; did you mean poll_interval?",
-		"f.yaml:3:3: shipper.brokers: unknown key; known here are kafka, topic, partition_by, labels, app_from, produce, max_line, read_budget, poll_interval, scan_interval, store_interval, partial_after, hold_deleted, multiline, rules, docker, files")
+		"f.yaml:3:3: shipper.brokers: unknown key; known here are kafka, topic, partition_by, labels, app_from, produce, max_line, read_budget, poll_interval, scan_interval, store_interval, spool, partial_after, hold_deleted, multiline, rules, docker, files")
 	f("indexer:\n  outputs:\n    - name: a\n      bulk:\n        byts: 1\n", "f.yaml:5:9: indexer.outputs[0].bulk.byts: unknown key; did you mean bytes?")
 	f("dc: a\nhost: h\ndc: b\n", "f.yaml:3:1: dc: key is already in line 1")
 	f("kafka:\n  a: {}\n  a: {}\n", "f.yaml:3:3: kafka.a: key is already in line 2")

@@ -135,6 +135,7 @@ func benchmarkShipFiles(b *testing.B, rules []config.Rule) {
 		tailing.Go(func() { t.Run(ctx) })
 		running.Go(t.CloseFiles)
 		running.Go(t.FindWriters)
+		running.Go(t.Copy)
 		storing.Go(storer.Run)
 		<-p.all
 		cpu += cpuTime() - before

@@ -85,6 +85,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 			t.Keep(k, stored)
 		}
 	}
+	t.Unspool()
 	st.Section("sources", func() any { return t.Status(ctx) })
 
 	var running, sending sync.WaitGroup
@@ -98,6 +99,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, reg *metrics
 		running.Go(t.CloseFiles)
 	}
 	running.Go(t.FindWriters)
+	running.Go(t.Copy)
 	sending.Go(func() { sender.Run(ctx) })
 	sending.Go(storer.Run)
 	t.Run(ctx)

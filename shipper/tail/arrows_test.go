@@ -14,7 +14,7 @@ import (
 // order is the files of this package, read downwards: a function calls what is in its own
 // file or in one below it.
 var order = []string{
-	"tail", "status", "wake", "poll", "news", "depart", "look", "work", "read", "truncate", "blank", "feed", "discover", "open",
+	"tail", "status", "wake", "poll", "news", "depart", "look", "work", "read", "truncate", "blank", "feed", "spool", "discover", "open",
 	"copy", "stem", "same", "rest", "save", "queue", "watch", "closer", "writers", "leftovers", "several", "metrics", "file", "room",
 }
 

@@ -191,6 +191,16 @@ func (t *finder) candidates(s *origin) (out []candidate, err error) {
 		s.compressed = gz
 	}
 	oldestFirst(s.spec.Path, out)
+	if len(s.spool) > 0 { // what was deleted is older
+		rotated := out
+		out = nil
+		for _, path := range s.spool {
+			if _, err := look(path); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, rotated...)
+	}
 	_, err = look(s.spec.Path)
 	return out, err
 }

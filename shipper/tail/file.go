@@ -34,6 +34,7 @@ type origin struct {
 	read  *kindTally
 
 	files      []*file       // oldest first
+	spool      []string      // copies of files of it
 	live       *file         // under spec.Path now; nil if there is none
 	compressed int           // most compressed rotated files seen
 	open       int           // files that are open
@@ -179,7 +180,7 @@ func newFile(s *origin, fd int, st disk.Stat, path string, at position.Record, s
 func openFile(s *origin, path string) (int, disk.Stat, error) {
 	h := &s.spec.Hints
 	switch {
-	case path == s.spec.Path && h.Root == "":
+	case path == s.spec.Path && h.Root == "", slices.Contains(s.spool, path):
 		return disk.Open(path)
 	case h.Root == "":
 		return disk.OpenBelow(filepath.Dir(path), path, h.FollowLinks)

@@ -87,7 +87,11 @@ func (t *reader) endLine(f *file) bool {
 // settle closes f when nothing more will come of it, or when it was kept for long enough
 // after it was deleted.
 func (t *reader) settle(f *file, out *send.Batch) {
+	if !f.times.deleted.IsZero() && t.spool.wants(f, t.quietFor(f)) {
+		t.spool.begin(f)
+	}
 	switch {
+	case t.spool.under.file == f:
 	case f.fd < 0:
 		// A closed file that has no name any more is forgotten.
 		if f != f.src.live && t.now.Sub(f.times.seen) >= 3*t.cfg.Scan.D()+t.cfg.Poll.D() {
@@ -147,6 +151,8 @@ func (t *reader) over(f *file) bool {
 	switch h := s.spec.Hints; {
 	case h.Sealed && s.after(f):
 		return f.extent.drained
+	case f.spooled():
+		return true // nobody writes to it
 	case s.lives():
 		return false // it goes with its container
 	case s.gone || h.Ended:
@@ -182,7 +188,9 @@ func (t *reader) finish(f *file, out *send.Batch) {
 		return
 	}
 	t.finder.close(f)
-	if !f.times.deleted.IsZero() {
+	if f.spooled() {
+		t.spool.shipped(f)
+	} else if !f.times.deleted.IsZero() {
 		t.finder.forget(f)
 	}
 }

@@ -24,6 +24,8 @@ var (
 	givenUpFiles  = metrics.NewCounter("shipper_given_up_files", "files", "Deleted files closed with bytes unread since they did not grow for hold_deleted")
 	givenUpBytes  = metrics.NewCounter("shipper_given_up_bytes", "bytes", "Bytes unread in deleted files closed since they did not grow for hold_deleted")
 	leftOpenFiles = metrics.NewCounter("shipper_left_open_files", "files", "Files without a name closed after a day without growth though a process had them open for writing")
+	spooledBytes  = metrics.NewCounter("shipper_spooled_bytes", "bytes", "Unread bytes of deleted files copied into the spool")
+	spoolUsed     = metrics.NewGauge("shipper_spool_bytes", "bytes", "Size of the copies in the spool")
 	missed        = metrics.NewCounter("shipper_missed_containers", "containers", "Containers that started and were removed before their log could be opened")
 	replacedBytes = metrics.NewCounter("shipper_replaced_bytes", "bytes", "Bytes that dockerd replaced by U+FFFD, since they are not UTF-8: encoding (the program writes another), cut (a character on the border of two 16 KiB pieces of a line)", "cause")
 	cutTags       = metrics.NewCounter("shipper_cut_metadata_sources", "sources", "Sources whose labels or values are left out or cut in their events: over 1 KiB each or 8 KiB in all, or of one name")
@@ -52,6 +54,7 @@ type meters struct {
 	givenFiles, givenBytes metrics.Counter
 	missed, skipped        metrics.Counter
 	cutTags, leftOpen      metrics.Counter
+	spooled                metrics.Counter
 	lostEncoding, lostCut  metrics.Counter
 }
 
@@ -60,7 +63,7 @@ func newMeters(r *metrics.Registry) *meters {
 		reg: r, truncated: r.Counter(truncations), rotated: r.Counter(rotations), gz: r.Counter(compressed),
 		opened: r.Counter(filesOpened), rested: r.Counter(filesRested), openErrs: r.Counter(openErrors), readErrs: r.Counter(readErrors),
 		givenFiles: r.Counter(givenUpFiles), givenBytes: r.Counter(givenUpBytes), missed: r.Counter(missed),
-		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags), leftOpen: r.Counter(leftOpenFiles),
+		skipped: r.Counter(copiesSkipped), cutTags: r.Counter(cutTags), leftOpen: r.Counter(leftOpenFiles), spooled: r.Counter(spooledBytes),
 		lostEncoding: r.Counter(replacedBytes, "encoding"), lostCut: r.Counter(replacedBytes, "cut"),
 	}
 }
@@ -89,6 +92,7 @@ func (k *kindTally) report() {
 // levels are the figures of now.
 type levels struct {
 	open, most, waiting, deleted metrics.Gauge
+	spool                        metrics.Gauge
 	lag, flight, unfinished      metrics.Gauge
 	joined, holes                metrics.Counter
 	flagged                      [line.NumFlags]metrics.Counter
@@ -96,7 +100,7 @@ type levels struct {
 
 func newLevels(r *metrics.Registry) *levels {
 	l := &levels{
-		open: r.Gauge(filesOpen), most: r.Gauge(mostFiles), waiting: r.Gauge(waitingNow), deleted: r.Gauge(filesDeleted), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight),
+		open: r.Gauge(filesOpen), most: r.Gauge(mostFiles), spool: r.Gauge(spoolUsed), waiting: r.Gauge(waitingNow), deleted: r.Gauge(filesDeleted), lag: r.Gauge(lagBytes), flight: r.Gauge(inFlight),
 		unfinished: r.Gauge(unfinished), joined: r.Counter(linesJoined), holes: r.Counter(holeBytes),
 	}
 	for i := range l.flagged {

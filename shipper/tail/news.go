@@ -114,6 +114,21 @@ func (t *roster) describe(s *origin, info schemas.Source) {
 	s.sent.Describe(&info, t.cfg.PartitionBy)
 }
 
+// unspool follows a copy that is left from the last run, and the source that it is of if
+// nothing else does.
+func (t *roster) unspool(c spooled) {
+	s := t.sources[c.Spec.Key()]
+	if s == nil {
+		s = t.add(c.Spec)
+		s.spec.Hints.Pending = false
+		s.gone = c.Spec.Kind == source.KindDocker // until its discoverer says that it is there
+		t.describe(s, c.Spec.Tags)
+	}
+	s.spool = append(s.spool, c.Path)
+	t.finder.discover(s)
+	t.finder.queue.all(s)
+}
+
 // labels joins labels of a source, later ones first, with names that Elasticsearch takes
 // for no objects.
 func labels(of *schemas.Source, sets ...map[string]string) map[string]string {

@@ -13,11 +13,12 @@ import (
 type reader struct {
 	*room
 	finder *finder
+	spool  *spooler
 	buf    []byte
 }
 
-func newReader(r *room, f *finder) *reader {
-	return &reader{room: r, finder: f, buf: make([]byte, position.MarkerLen+readSize)}
+func newReader(r *room, f *finder, s *spooler) *reader {
+	return &reader{room: r, finder: f, spool: s, buf: make([]byte, position.MarkerLen+readSize)}
 }
 
 // step reads once from f and reports whether there may be more.

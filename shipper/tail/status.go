@@ -37,6 +37,7 @@ func (t *Tail) report() {
 	l.open.Set(float64(t.finder.fds.open))
 	l.waiting.Set(float64(len(t.finder.fds.waiting)))
 	l.most.Set(float64(t.finder.fds.limit))
+	l.spool.Set(float64(t.reader.spool.used))
 	l.deleted.Set(float64(deleted))
 	l.lag.Set(float64(lag))
 	l.flight.Set(float64(flight))

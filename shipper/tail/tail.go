@@ -7,8 +7,8 @@
 //	                       \<- positions, once a second, of what is stored
 //
 // Its files, downwards: tail (the loop), status, wake, poll, news and depart (sources that
-// come and go), look (what is finished), work (turns), read, truncate, feed (bytes to
-// events), discover, open, copy, stem (names of copies), same (one file or two), rest (descriptors), save, queue,
+// come and go), look (what is finished), work (turns), read, truncate, blank (NULs to come), feed (bytes to
+// events), spool (deleted files), discover, open, copy, stem (names of copies), same (one file or two), rest (descriptors), save, queue,
 // watch, closer, writers, leftovers, several, metrics, file, room. Each calls only what is below it,
 // which a test checks.
 package tail
@@ -16,6 +16,7 @@ package tail
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/sluicelog/sluice/config"
@@ -71,7 +72,8 @@ func New(cfg *config.Config, log *slog.Logger, reg *metrics.Registry, p Parts) *
 	if f.resume == nil {
 		f.resume = map[string]position.Record{}
 	}
-	rd := newReader(r, f)
+	sp := newSpooler(r, f, filepath.Join(cfg.DataDir, "spool"))
+	rd := newReader(r, f, sp)
 	ro := &roster{
 		room: r, reader: rd, finder: f, refusals: p.Refusals, host: cfg.Host, dc: cfg.DC, sources: map[string]*origin{},
 		kinds: map[string]*kindTally{}, departed: map[string]*departure{}, kept: map[string][]byte{}, buckets: map[string]string{},
@@ -95,6 +97,13 @@ func (t *Tail) Keep(k source.Keeper, stored map[string]map[string][]byte) {
 	}
 	for _, c := range k.Recall(stored[bucket]) {
 		t.roster.take(c, nil)
+	}
+}
+
+// Unspool follows what is left in the spool from the last run; after Keep, before Run.
+func (t *Tail) Unspool() {
+	for _, c := range t.reader.spool.load() {
+		t.roster.unspool(c)
 	}
 }
 
@@ -163,6 +172,9 @@ func (t *Tail) Run(ctx context.Context) {
 			}
 		case seen := <-t.finder.writers.results:
 			t.finder.writers.take(seen)
+		case err := <-t.reader.spool.copied:
+			t.now = time.Now()
+			t.reader.spool.done(err)
 		case <-t.refusals.Ready:
 			t.refusals.Take(t.now)
 		case reply := <-t.statuses:
@@ -191,6 +203,9 @@ func (t *Tail) work(out *send.Batch) {
 // may not answer.
 func (t *Tail) CloseFiles() { t.finder.closer.run() }
 
+// Copy copies deleted files into the spool. It ends after End, or later.
+func (t *Tail) Copy() { t.reader.spool.run() }
+
 // FindWriters finds out who writes to files that have no name any more. It ends after End,
 // or later.
 func (t *Tail) FindWriters() { t.finder.writers.run() }
@@ -199,6 +214,7 @@ func (t *Tail) FindWriters() { t.finder.writers.run() }
 func (t *Tail) End() {
 	t.now = time.Now()
 	t.finder.saver.end(t.now)
+	t.reader.spool.end(t.log)
 	t.report()
 	for _, f := range t.finder.files {
 		t.finder.close(f)

@@ -70,6 +70,7 @@ func (b *bench) Write(_ context.Context, _ string, about int) (send.Writer, erro
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	cfg := config.Default()
+	cfg.DataDir = t.TempDir()
 	cfg.Host, cfg.DC, cfg.Shipper.ReadBudget = "host1", "dc1", 64*config.KiB
 	b := &bench{t: t, log: &bytes.Buffer{}}
 	log, reg := slog.New(slog.NewTextHandler(b.log, nil)), metrics.New("shipper", "host1")
@@ -88,6 +89,7 @@ func newBench(t *testing.T) *bench {
 	working.Go(storer.Run)
 	closing.Go(b.CloseFiles)
 	closing.Go(b.FindWriters)
+	closing.Go(b.Copy)
 	t.Cleanup(func() {
 		close(sender.In)
 		close(storer.Jobs)
