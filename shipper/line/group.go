@@ -62,6 +62,7 @@ func (m *Maker[W]) grouped(out Sink[W], l *Log[W], t *Text[W], start int64) bool
 		if !apart && g.text == t && e.Set&Hole == 0 && g.event.Set&Partial == 0 && m.joins(l, g) {
 			m.add(g)
 			g.end = t.used
+			ended(m, out, l, g)
 			return true
 		}
 		used := t.used
@@ -78,10 +79,19 @@ func (m *Maker[W]) grouped(out Sink[W], l *Log[W], t *Text[W], start int64) bool
 	}
 	g.event, m.event = e, g.event
 	g.text, g.start, g.end, g.lines, g.state, g.last, g.kept = t, start, t.used, 1, 0, 0, false
-	if m.passing {
+	if g.event.Set&Partial != 0 {
+		ended(m, out, l, g)
+	} else if m.passing {
 		keep(m, g)
 	}
 	return true
+}
+
+// ended sends a group whose last line has no end, so that none goes on with it.
+func ended[W any](m *Maker[W], out Sink[W], l *Log[W], g *group[W]) {
+	if g.event.Set&Partial != 0 {
+		m.sendGroup(out, l, g)
+	}
 }
 
 // joins reports whether the line of m.event goes on with a group.
@@ -146,9 +156,12 @@ func (m *Maker[W]) sendGroup(out Sink[W], l *Log[W], g *group[W]) {
 func (m *Maker[W]) hold(out Sink[W], l *Log[W]) {
 	for _, g := range l.groups {
 		switch {
+		case g.lines == 0 && cap(g.message) > 0: // an idle log keeps no memory
+			freeGroup(m, g)
 		case g.lines == 0 || g.kept && g.lines > 1:
 		case !l.Several.Rule.Opens(g.event.Message):
 			m.sendGroup(out, l, g)
+			freeGroup(m, g)
 		default:
 			keep(m, g)
 		}
@@ -160,6 +173,9 @@ func (m *Maker[W]) sendGroups(out Sink[W], l *Log[W], t *Text[W]) {
 	for _, g := range l.groups {
 		if g.lines > 0 && g.text == t {
 			m.sendGroup(out, l, g)
+		}
+		if g.lines == 0 {
+			freeGroup(m, g)
 		}
 	}
 }
