@@ -294,7 +294,7 @@ func (l *lane) start(ctx context.Context, c *Claim, p *Producer, unsure bool) (*
 			return nil, nil, "", nil, err
 		}
 	}
-	notes, err := p.committed(ctx, l.id)
+	notes, err := p.committed(ctx, l.id, nil)
 	var old map[int32]position
 	if err == nil {
 		old, err = l.elsewhere(ctx, p)
@@ -322,7 +322,7 @@ func (l *lane) elsewhere(ctx context.Context, p *Producer) (map[int32]position, 
 		if !l.ls.other(g, l.key.topic) {
 			continue
 		}
-		notes, err := p.committed(ctx, g)
+		notes, err := p.committed(ctx, g, nil)
 		if err != nil {
 			return nil, err
 		}

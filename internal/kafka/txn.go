@@ -486,15 +486,17 @@ func (p *Producer) Abort(ctx context.Context) error {
 // producer or the one before it with the same id: no transaction of either is open
 // when it returns, if none was begun since.
 func (p *Producer) Committed(ctx context.Context, group, topic string, partition int32) (int64, error) {
-	notes, err := p.committed(ctx, group)
+	notes, err := p.committed(ctx, group, map[string][]int32{topic: {partition}})
 	if n, ok := notes[place{topic, partition}]; ok && err == nil {
 		return n.offset, nil
 	}
 	return -1, err
 }
 
-// committed is Committed for all that the group has.
-func (p *Producer) committed(ctx context.Context, group string) (map[place]note, error) {
+// committed is Committed for several partitions, or with nil for all that the group has: of
+// those a broker leaves out what was committed for the first time and is not settled yet, so
+// that is for a producer that has begun no transaction, when there is no such thing.
+func (p *Producer) committed(ctx context.Context, group string, of map[string][]int32) (map[place]note, error) {
 	x := p.txn
 	if x == nil {
 		return nil, ErrNoTransaction
@@ -507,7 +509,7 @@ func (p *Producer) committed(ctx context.Context, group string) (map[place]note,
 	}
 	x.talk.Lock()
 	defer x.talk.Unlock()
-	notes, err := x.committed(ctx, group, true)
+	notes, err := x.committed(ctx, group, of, true)
 	if errors.Is(err, errUnstable) {
 		// Brokers before 2.5 do not wait for transactions that are being committed when
 		// they are asked for offsets, but when they are asked for an identity.
@@ -517,7 +519,7 @@ func (p *Producer) committed(ctx context.Context, group string) (map[place]note,
 			err = nil
 		}
 		if err == nil {
-			notes, err = x.committed(ctx, group, false)
+			notes, err = x.committed(ctx, group, of, false)
 		}
 	}
 	if err != nil {
@@ -529,14 +531,14 @@ func (p *Producer) committed(ctx context.Context, group string) (map[place]note,
 // errUnstable: the broker cannot wait for transactions that may change an offset.
 var errUnstable = errors.New("the broker is older than 2.5")
 
-// committed asks for all that a group has; stable: once no transaction may change it, or
+// committed asks for what a group has of partitions, nil being all; stable: once no transaction may change it, or
 // errUnstable. The caller holds talk.
-func (x *txn) committed(ctx context.Context, group string, stable bool) (map[place]note, error) {
+func (x *txn) committed(ctx context.Context, group string, of map[string][]int32, stable bool) (map[place]note, error) {
 	unstable := false
 	notes := map[place]note{}
 	err := x.ask(ctx, sarama.CoordinatorGroup, group, func(b *sarama.Broker) error {
 		clear(notes)
-		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, nil) // of all topics
+		req := sarama.NewOffsetFetchRequest(x.p.conf.Version, group, of)
 		req.RequireStable = stable
 		resp, err := b.FetchOffset(req)
 		if _, unstable = errors.AsType[sarama.PacketEncodingError](err); unstable {
