@@ -31,6 +31,24 @@ func newControl(c *Cluster, conf *sarama.Config) *control {
 	return &control{cluster: c, conf: conf, brokers: map[string]*sarama.Broker{}}
 }
 
+// control is one for questions until ctx ends, which also cuts what is under way. end
+// closes it.
+func (c *Cluster) control(ctx context.Context) (k *control, end func(), err error) {
+	d := newDialer(ctx, c.waits())
+	conf, err := c.sarama(d)
+	if err != nil {
+		d.Close()
+		return nil, nil, err
+	}
+	k = newControl(c, conf)
+	stop := context.AfterFunc(ctx, d.Close)
+	return k, func() {
+		k.Close()
+		stop()
+		d.Close()
+	}, nil
+}
+
 // Close closes its connections.
 func (k *control) Close() {
 	for _, b := range k.brokers {
@@ -288,15 +306,11 @@ func (p *Producer) Ensure(ctx context.Context, topic string) (int32, error) {
 // ensureTopic is EnsureTopic until ctx ends, which also cuts a request under way.
 func ensureTopic(ctx context.Context, c *Cluster, t Topic) error {
 	topic := t.Name
-	d := newDialer(ctx, c.waits())
-	defer d.Close()
-	defer context.AfterFunc(ctx, d.Close)()
-	conf, err := c.sarama(d)
+	k, end, err := c.control(ctx)
 	if err != nil {
 		return err
 	}
-	k := newControl(c, conf)
-	defer k.Close()
+	defer end()
 	var trouble logonce.State
 	for failed := 1; ; failed++ {
 		err := k.ensure(t)

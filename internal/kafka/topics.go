@@ -105,15 +105,11 @@ func Brokers(ctx context.Context, c *Cluster) (n int, err error) {
 
 // ask lets a question be asked until ctx ends, which also cuts what is under way.
 func (c *Cluster) ask(ctx context.Context, question func(*control) error) error {
-	d := newDialer(ctx, c.waits())
-	defer d.Close()
-	defer context.AfterFunc(ctx, d.Close)()
-	conf, err := c.sarama(d)
+	k, end, err := c.control(ctx)
 	if err != nil {
 		return err
 	}
-	k := newControl(c, conf)
-	defer k.Close()
+	defer end()
 	if err := question(k); err != nil {
 		return errors.Join(err, ctx.Err())
 	}

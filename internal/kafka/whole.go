@@ -23,15 +23,12 @@ const wholeTries = 8
 // f may keep what a record points to. It is no member of a group and commits nothing.
 // An error of f ends it.
 func ReadWhole(ctx context.Context, c *Cluster, topic string, f func(partition int32, r *Record) error) error {
-	d := newDialer(ctx, c.waits())
-	defer d.Close()
-	defer context.AfterFunc(ctx, d.Close)()
-	conf, err := c.sarama(d)
+	k, end, err := c.control(ctx)
 	if err != nil {
 		return err
 	}
-	w := &whole{ctx: ctx, k: newControl(c, conf), topic: topic, f: f}
-	defer w.k.Close()
+	defer end()
+	w := &whole{ctx: ctx, k: k, topic: topic, f: f}
 	leaders, err := w.leaders()
 	if err != nil {
 		return fmt.Errorf("read topic %s of %s: %w", topic, c.Name, err)
