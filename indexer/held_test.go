@@ -1,7 +1,6 @@
 package indexer
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluicelog/sluice/config"
 	"github.com/sluicelog/sluice/internal/estest"
@@ -30,26 +28,7 @@ func (w *world) makeTopic(t kafka.Topic) {
 }
 
 // lettersHeld is how many records were written to the held topic.
-func (w *world) lettersHeld() (n int64) {
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	rt := kmsg.NewListOffsetsRequestTopic()
-	rt.Topic = testHeld
-	for p := range int32(2) {
-		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Partition, rp.Timestamp = p, -1
-		rt.Partitions = append(rt.Partitions, rp)
-	}
-	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(context.Background(), w.kgo)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, p := range resp.Topics[0].Partitions {
-		n += max(p.Offset, 0)
-	}
-	return n
-}
+func (w *world) lettersHeld() int64 { return w.written(testHeld) }
 
 var readOnly = estest.Item{Status: 403, Type: "cluster_block_exception", Reason: "index [x] blocked by: [FORBIDDEN/8/index write (api)];"}
 

@@ -232,6 +232,28 @@ func groupTopics(resp *kmsg.OffsetFetchResponse) (out []kmsg.OffsetFetchResponse
 	return out
 }
 
+// written is how many records were written to a topic of two partitions.
+func (w *world) written(topic string) (n int64) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for p := range int32(2) {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p, -1
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(context.Background(), w.kgo)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range resp.Topics[0].Partitions {
+		n += max(p.Offset, 0)
+	}
+	return n
+}
+
 // letters is what the dead-letter topic holds.
 func (w *world) letters() []*kgo.Record {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.k.ListenAddrs()...), kgo.ConsumeTopics(testDead))
@@ -239,24 +261,7 @@ func (w *world) letters() []*kgo.Record {
 		w.t.Fatal(err)
 	}
 	defer cl.Close()
-	req := kmsg.NewPtrListOffsetsRequest()
-	req.ReplicaID = -1
-	rt := kmsg.NewListOffsetsRequestTopic()
-	rt.Topic = testDead
-	for p := range int32(2) {
-		rp := kmsg.NewListOffsetsRequestTopicPartition()
-		rp.Partition, rp.Timestamp = p, -1
-		rt.Partitions = append(rt.Partitions, rp)
-	}
-	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(context.Background(), cl)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	want := 0
-	for _, p := range resp.Topics[0].Partitions {
-		want += int(p.Offset)
-	}
+	want := int(w.written(testDead))
 	var out []*kgo.Record
 	for len(out) < want {
 		cl.PollFetches(context.Background()).EachRecord(func(r *kgo.Record) { out = append(out, r) })

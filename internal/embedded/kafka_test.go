@@ -150,6 +150,24 @@ func txnProducer(k *Kafka) (sarama.SyncProducer, error) {
 	return sarama.NewSyncProducer(k.Addrs(), c)
 }
 
+// wantStored wants each acknowledged record, an offset and its value a line, to be among
+// the records by offset; it returns the last offset.
+func wantStored(t *testing.T, got map[int64]string, acked []string) (last int64) {
+	t.Helper()
+	for _, line := range acked {
+		var offset int64
+		var want string
+		if _, err := fmt.Sscan(line, &offset, &want); err != nil {
+			t.Fatal(err)
+		}
+		if got[offset] != want {
+			t.Errorf("offset %d: got %.20q, acknowledged %.20q", offset, got[offset], want)
+		}
+		last = max(last, offset)
+	}
+	return last
+}
+
 // Promise 1, nothing is lost: whatever Kafka acknowledged is there after kill -9 of
 // its process, at the same offset, group offsets included.
 func TestKafkaAckedSurvivesKill(t *testing.T) {
@@ -160,18 +178,7 @@ func TestKafkaAckedSurvivesKill(t *testing.T) {
 	}
 	k := startTestKafka(t, KafkaOptions{Dir: dir})
 	got := readAll(t, k, "logs")
-	var last int64
-	for _, line := range acked {
-		var offset int64
-		var want string
-		if _, err := fmt.Sscan(line, &offset, &want); err != nil {
-			t.Fatal(err)
-		}
-		if got[offset] != want {
-			t.Fatalf("offset %d: got %.20q, acknowledged %.20q", offset, got[offset], want)
-		}
-		last = max(last, offset)
-	}
+	last := wantStored(t, got, acked)
 	om, err := sarama.NewOffsetManagerFromClient("g", saramaClient(t, k))
 	if err != nil {
 		t.Fatal(err)
@@ -562,16 +569,7 @@ func TestKafkaFailedWriteIsNotAcknowledged(t *testing.T) {
 	}
 	k := startTestKafka(t, KafkaOptions{Dir: dir})
 	got := readAll(t, k, "logs")
-	for _, line := range acked {
-		var offset int64
-		var want string
-		if _, err := fmt.Sscan(line, &offset, &want); err != nil {
-			t.Fatal(err)
-		}
-		if got[offset] != want {
-			t.Errorf("offset %d: got %.20q, acknowledged %.20q", offset, got[offset], want)
-		}
-	}
+	wantStored(t, got, acked)
 	if len(acked) < 25 {
 		t.Errorf("%d records acknowledged, which is too few to mean anything", len(acked))
 	}
