@@ -211,6 +211,14 @@ func TestRetire(t *testing.T) {
 	})
 }
 
+// sendOrFail sends a frame. The answer may end the connection before Send returns: then
+// that has the error, and Done is not called but by us.
+func sendOrFail(t *testing.T, c *Conn, f *Frame) {
+	if c.Send(t.Context(), f) != nil {
+		f.Done(nil, ErrBroken)
+	}
+}
+
 // A connection that is closed while an answer is read has told of it once.
 func TestCloseWhileAnAnswerIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -221,7 +229,7 @@ func TestCloseWhileAnAnswerIsRead(t *testing.T) {
 			c.Close()
 			return make([]byte, n)
 		}
-		go c.Send(t.Context(), f)
+		go sendOrFail(t, c, f)
 		corr, _ := b.next()
 		b.answer(corr, "1")
 		synctest.Wait()
@@ -238,11 +246,7 @@ func TestLies(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, b := pipe(t, Options{})
 			var l log
-			go func() {
-				if f := l.frame("a"); c.Send(t.Context(), f) != nil { // the answer was faster
-					f.Done(nil, ErrBroken)
-				}
-			}()
+			go sendOrFail(t, c, l.frame("a"))
 			corr, _ := b.next()
 			answer(b, corr)
 			b.nc.Close()
