@@ -291,6 +291,9 @@ func (e *Encoder) look(ev *event) (has present) {
 			has.app = true
 		}
 	}
+	if ev.says("error") {
+		has.roles |= parse.RoleError
+	}
 	// Its time was replaced before, or it comes from a logger that knows the time.
 	if has.created || has.roles.Has(parse.RoleLevel) {
 		has.roles |= parse.RoleTime
@@ -370,7 +373,7 @@ func appendTags(dst, have []byte, tags ...string) []byte {
 // appendFields appends what a line says more, where the event does not say it itself.
 func appendFields(dst []byte, fields []parse.Field, ev *event) []byte {
 	for _, f := range fields {
-		if hasObject(ev.members, f.Name) || bytes.Contains(ev.extra, []byte(`,"`+f.Name+`":`)) {
+		if ev.says(f.Name) {
 			continue
 		}
 		dst = append(append(append(dst, `,"`...), f.Name...), `":`...)
@@ -379,15 +382,15 @@ func appendFields(dst []byte, fields []parse.Field, ev *event) []byte {
 	return dst
 }
 
-// hasObject reports whether there is a member of that name, or one of its own such as
+// says reports whether the event has a member of that name, or one of its own such as
 // name.x.
-func hasObject(members []jsontext.Member, name string) bool {
-	for _, m := range members {
+func (ev *event) says(name string) bool {
+	for _, m := range ev.members {
 		if len(m.Key) >= len(name) && string(m.Key[:len(name)]) == name && (len(m.Key) == len(name) || m.Key[len(name)] == '.') {
 			return true
 		}
 	}
-	return false
+	return bytes.Contains(ev.extra, []byte(`,"`+name+`":`))
 }
 
 // closeObject appends the members of an object to those from an index on.

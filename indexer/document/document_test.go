@@ -141,3 +141,35 @@ func FuzzEncode(f *testing.F) {
 		}
 	})
 }
+
+// What a line says of its error stays under app where the event has an error already.
+func TestErrorOfALineBesideThatOfItsEvent(t *testing.T) {
+	e := newEncoder(t, "sluice-{yyyy.MM.dd}")
+	f := func(codec, event, line, wantError, wantApp string) {
+		t.Helper()
+		if event != "" {
+			message, _ := json.Marshal(line)
+			line = `{` + event + `,"message":` + string(message) + `}`
+		}
+		_, doc := e.document(t, codec, kafka.Record{Value: []byte(line), Time: samples.ReadTime})
+		object, _ := json.Marshal(doc["error"])
+		app, _ := json.Marshal(doc["app"])
+		if dotted := doc["error.code"]; dotted != nil {
+			object, _ = json.Marshal(dotted)
+		}
+		if string(object) != wantError || string(app) != wantApp {
+			t.Errorf("%s %s: error %s, want %s; app %s, want %s", codec, line, object, wantError, app, wantApp)
+		}
+	}
+	const at, trace = `"@timestamp":"2026-11-21T08:57:47.123Z"`, `a.BException: no\n\tat a.B.c(B.java:1)`
+	const lifted = `{"message":"no","stack_trace":"` + trace + `","type":"a.BException"}`
+	for name, value := range map[string]string{"stack_trace": `"` + trace + `"`, "exc_info": `"` + trace + `"`, "err": `{"message":"no","stack":"` + trace + `","type":"a.BException"}`} {
+		line := `{"level":"error","msg":"x","` + name + `":` + value + `}`
+		f("ecs", at, line, lifted, `null`)
+		f("json", "", line, lifted, `null`)
+		f("ecs", at+`,"error":{"code":"7"}`, line, `{"code":"7"}`, `{"`+name+`":`+value+`}`)
+		f("ecs", at+`,"error.code":"7"`, line, `"7"`, `{"`+name+`":`+value+`}`)
+		f("ecs", `"@timestamp":"1999"`, line, `{"message":"@timestamp not believed: \"1999\""}`, `{"`+name+`":`+value+`}`)
+	}
+	f("json", "", `level=error msg=x stack_trace="`+trace+`"`, `{"message":"the value is no JSON object"}`, `{"stack_trace":"`+trace+`"}`)
+}

@@ -10,7 +10,7 @@ const (
 	RoleMessage
 	RoleLogger
 	RoleTrace
-	roleError
+	RoleError
 )
 
 // Has reports whether a role is in the set.
@@ -54,7 +54,7 @@ var meanings = [...]Roles{
 	meansLevel: RoleLevel, meansLevelPython: RoleLevel, meansLevelLogback: RoleLevel, meansLevelOTel: RoleLevel, meansLevelNET: RoleLevel, meansLevelSyslog: RoleLevel, meansLevelMongo: RoleLevel, meansTags: RoleLevel,
 	meansMessage: RoleMessage, meansMessagePerhaps: RoleMessage, meansLog: RoleMessage, meansFields: RoleMessage,
 	meansLogger: RoleLogger, meansLoggerPerhaps: RoleLogger, meansName: RoleLogger,
-	meansTraceOfError: roleError, meansError: roleError,
+	meansTraceOfError: RoleError, meansError: RoleError,
 	meansTrace: RoleTrace, meansTraceParent: RoleTrace, meansTraceObject: RoleTrace,
 }
 
