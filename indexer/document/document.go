@@ -36,6 +36,7 @@ type Encoder struct {
 	line   []byte            // a line escaped
 	id     []byte            // that was made of an event
 	odd    []byte            // members that their fields do not take
+	taken  map[string]bool   // names in the app of the event that is mended, with those in odd
 	levels []jsontext.Object // objects in objects of the event
 	made   time.Time         // when documents are made
 	now    []byte            // the same, event.ingested

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/sluicelog/sluice/indexer/parse"
 	"github.com/sluicelog/sluice/internal/jsontext"
@@ -126,6 +127,7 @@ func (e *Encoder) mend(ev *event) {
 		}
 		if fixed == nil {
 			fixed = append(make([]jsontext.Member, 0, len(ev.members)+1), ev.members[:i]...)
+			e.taken = e.namesInApp(ev.members)
 		}
 		if string(m.Key) == schemas.FieldMessage && ev.absent { // it is to be found all the same
 			e.line = jsontext.Append(e.line[:0], m.Value)
@@ -140,24 +142,41 @@ func (e *Encoder) mend(ev *event) {
 	if fixed == nil {
 		return
 	}
-	ev.members = e.intoApp(fixed)
+	ev.members, e.taken = e.intoApp(fixed), nil
 	ev.tag = tagMistyped
 	e.tally.Mistyped++
 }
 
-// intoApp adds what was set aside to the member app.
+// namesInApp is the set of names that the event's own app has.
+func (e *Encoder) namesInApp(members []jsontext.Member) map[string]bool {
+	names := map[string]bool{}
+	for _, m := range members {
+		if string(m.Key) != schemas.FieldApp || m.Value[0] != '{' || !e.inner.Read(m.Value) {
+			continue
+		}
+		for _, n := range e.inner.Members {
+			names[string(n.Key)] = true
+		}
+	}
+	return names
+}
+
+// intoApp adds what was set aside to the member app. An app that is a list becomes a
+// member of it.
 func (e *Encoder) intoApp(members []jsontext.Member) []jsontext.Member {
 	for i, m := range members {
 		if string(m.Key) != schemas.FieldApp {
 			continue
 		}
-		inside := m.Value[jsontext.SkipSpace(m.Value, 1):]
-		app := append(make([]byte, 0, len(e.odd)+len(m.Value)+2), '{')
-		app = append(app, e.odd...)
-		if inside[0] != '}' {
-			app = append(app, ',')
+		object := m.Value
+		if object[0] != '{' {
+			if object[0] == '[' {
+				e.setAside(nil, m.Key, object)
+			}
+			object = []byte("{}") // a null has nothing to keep
 		}
-		members[i].Value = append(app, inside...)
+		app := append(append(make([]byte, 0, len(e.odd)+len(object)+2), '{'), e.odd...)
+		members[i].Value = closeObject(app, 1, object)
 		return members
 	}
 	app := append(append(append(make([]byte, 0, len(e.odd)+2), '{'), e.odd...), '}')
@@ -167,27 +186,18 @@ func (e *Encoder) intoApp(members []jsontext.Member) []jsontext.Member {
 // setAside appends a member, by its whole path, to what goes under app. A name that is
 // there already gets an underscore after it.
 func (e *Encoder) setAside(path, key, value []byte) {
-	name := append(append(bytes.Clone(path), key...), []byte(nil)...)
+	name := bytes.Clone(key)
 	if len(path) > 0 {
-		name = append(append(bytes.Clone(path), '.'), key...)
+		name = slices.Concat(path, []byte{'.'}, key)
 	}
-	for e.taken(name) {
+	for e.taken[string(name)] {
 		name = append(name, '_')
 	}
+	e.taken[string(name)] = true
 	if len(e.odd) > 0 {
 		e.odd = append(e.odd, ',')
 	}
 	e.odd = append(append(append(append(e.odd, '"'), name...), `":`...), value...)
-}
-
-// taken reports whether the event's own app, or what was set aside, has a name.
-func (e *Encoder) taken(name []byte) bool {
-	for _, m := range e.object.Members {
-		if string(m.Key) == schemas.FieldApp && m.Value[0] == '{' && e.inner.Read(m.Value) && hasMember(e.inner.Members, string(name)) {
-			return true
-		}
-	}
-	return e.inner.Read(append(append([]byte{'{'}, e.odd...), '}')) && hasMember(e.inner.Members, string(name))
 }
 
 // without is an object without the members that their fields do not take, which are set

@@ -63,8 +63,11 @@ func TestMistypedMembers(t *testing.T) {
 	f(`"message":[{"a":1}]`, `{"message":[{"a":1}]}`, "")
 	f(`"message":"m","app":{"host":"a","host_":"b"},"host":"c"`, `{"host":"a","host_":"b","host__":"c"}`, "")
 	f(`"message":"m","app":"x","host":"c","app.":1`, `{"app":"x","app.":1,"host":"c"}`, "")
+	f(`"message":"m","app":null,"host":"c"`, `{"host":"c"}`, "")
+	f(`"message":"m","host":"c","app":[]`, `{"app":[],"host":"c"}`, "")
+	f(`"message":"m","app":[{"a":1},null],"host":"c","app.":2`, `{"app":[{"a":1},null],"app.":2,"host":"c"}`, "")
 	f(`"message":"ERROR {\"b\":2}","host":"c"`, `{"host":"c"}`, `{"level":"error"}`)
-	if e.Tally().Mistyped != 8 {
+	if e.Tally().Mistyped != 11 {
 		t.Errorf("the events are not counted")
 	}
 }
