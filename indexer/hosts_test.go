@@ -14,6 +14,9 @@ import (
 	"testing"
 
 	"github.com/sluicelog/sluice/config"
+	"github.com/sluicelog/sluice/indexer/internal/samples"
+	"github.com/sluicelog/sluice/internal/kafka"
+	"github.com/sluicelog/sluice/schemas"
 )
 
 // One of two hosts that does not answer as it should costs the other's work nothing: it
@@ -93,6 +96,49 @@ func TestOneBadHostOfTwo(t *testing.T) {
 		io.WriteString(w, "<html>It works!</html>")
 	})
 	f("closes the connection", "EOF", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+}
+
+// Of an answer that ends too early nothing is kept, also if the part before has refusals
+// of its own: an index whose document another host has then stored is none that refuses.
+func TestOfAHalfAnswerNothingIsKept(t *testing.T) {
+	const blocked = `{"create":{"status":403,"error":{"type":"cluster_block_exception","reason":"index [x] blocked by: [FORBIDDEN/8/index write (api)];"}}},`
+	var asked atomic.Int64
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if r.URL.Path != "/_bulk" {
+			return
+		}
+		switch asked.Add(1) {
+		case 1:
+			w.WriteHeader(http.StatusRequestEntityTooLarge) // so it comes in parts, of three and of one
+		case 2:
+			io.WriteString(w, `{"errors":true,"items":[`+blocked+`{"create":{"status":201}},{"create":{"status":201}}]}`)
+		case 3:
+			io.WriteString(w, `{"errors":true,"items":[`+blocked)
+		default:
+			answerAll(w, r)
+		}
+	})
+	one, two := httptest.NewServer(answer), httptest.NewServer(answer)
+	defer one.Close()
+	defer two.Close()
+	o := (&world{}).output("online", one.URL)
+	o.Elasticsearch.Hosts = append(o.Elasticsearch.Hosts, two.URL)
+	o.Index = "sluice-{app}"
+	out := newBareOutput(t, t.Context(), o)
+	c := out.newPartition(&bareMarker{}, "")
+	var events []kafka.View
+	for i, app := range []string{"a", "b", "c", "d"} {
+		events = append(events, kafka.View{Value: samples.Event("x"), Offset: int64(i), Headers: kafka.RenderHeaders([]kafka.Header{{Key: []byte(schemas.HeaderApp), Value: []byte(app)}})})
+	}
+	out.take(t.Context(), c, events)
+	(&world{t: t}).until("stored", func() bool { return c.Open() == 0 })
+	if st := out.output.Status(); len(st.Refusing) > 0 {
+		t.Errorf("refusing: %v", st.Refusing)
+	}
+	if n := asked.Load(); n != 5 {
+		t.Errorf("%d bulk requests, want the whole, two parts, the second again, and what was refused", n)
+	}
 }
 
 // What is wrong with the settings of an output is logged as an error, with the host and

@@ -85,10 +85,15 @@ func (p *pass) send(lo, hi int) {
 // host that is to blame and there is another.
 func (p *pass) post(lo, hi int) (why *Refusal, v bulk.Verdict) {
 	for {
-		before := *p
-		before.reasons = maps.Clone(p.reasons)
+		before, judged := *p, false
+		judge := func(i int, v bulk.Verdict, why *Refusal) {
+			if !judged {
+				judged, p.reasons, p.why = true, maps.Clone(p.reasons), maps.Clone(p.why)
+			}
+			p.judge(i, v, why)
+		}
 		h := p.o.hosts.take()
-		if why = p.o.post(h, p.b, lo, hi, p.judge); why == nil {
+		if why = p.o.post(h, p.b, lo, hi, judge); why == nil {
 			p.o.hosts.give(h, nil)
 			return nil, bulk.Stored
 		}
