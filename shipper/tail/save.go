@@ -99,17 +99,22 @@ func (s *saver) saved(err error, now time.Time) (durable []*file) {
 	return durable
 }
 
-// end stores the last changes; nothing else runs any more.
+// end stores the last changes, after the storer's Run.
 func (s *saver) end(now time.Time) {
 	if s.storing != nil {
 		s.again = false
 		s.saved(<-s.storer.Results, now)
 	}
-	changes, _ := s.changes(now)
+	changes, files := s.changes(now)
 	if len(changes) == 0 {
 		return
 	}
 	if err := s.storer.Put(changes); err != nil {
 		s.log.Error("last positions are not stored, lines will be sent again under the same ids", "error", err)
+		return
+	}
+	s.later = nil
+	for _, d := range files {
+		d.file.stored = d.value
 	}
 }

@@ -205,14 +205,14 @@ func writeDurable(path string, text []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// done goes on with the copy in place of the file, unless that was shipped or grew meanwhile.
-func (t *spooler) done(err error) {
-	j := t.under
-	t.under = spooling{}
+// result takes what became of the copy that was under way; false: there is none, or it is of
+// no use, since its file was shipped or grew meanwhile. Else nothing is read of the file any more.
+func (t *spooler) result(err error) (j spooling, ok bool) {
+	j, t.under = t.under, spooling{}
 	f := j.file
 	if err != nil {
 		t.failed(fmt.Errorf("copy %s: %w", j.meta.Path, err))
-		return
+		return j, false
 	}
 	if down, ended := t.full.OK(); ended {
 		t.log.Info("deleted files can be copied into the spool again", "after", down)
@@ -220,12 +220,22 @@ func (t *spooler) done(err error) {
 	t.used += j.meta.Bytes
 	if st, serr := disk.StatOpen(max(f.fd, 0)); f.fd < 0 || f.finished || f.lag() == 0 || serr != nil || st.Size != j.to {
 		t.drop(j.path, j.meta.Bytes)
-		return
+		return j, false
 	}
 	t.m.spooled.Add(float64(j.meta.Bytes))
-	s := f.src
-	t.maker.Unread(&s.lines, &f.text)
+	t.maker.Unread(&f.src.lines, &f.text)
 	t.finder.close(f)
+	t.log.Info("deleted file is copied into the spool", "path", f.path, "bytes", j.meta.Bytes, "copy", j.path)
+	return j, true
+}
+
+// done goes on with the copy in place of its file.
+func (t *spooler) done(err error) {
+	j, ok := t.result(err)
+	if !ok {
+		return
+	}
+	f, s := j.file, j.file.src
 	i := slices.Index(s.files, f)
 	t.finder.forget(f)
 	fd, st, err := disk.Open(j.path)
@@ -240,7 +250,6 @@ func (t *spooler) done(err error) {
 	s.files = slices.Insert(s.files[:len(s.files)-1], min(max(i, 0), len(s.files)-1), g)
 	t.finder.saver.save(t.now)
 	t.finder.queue.add(g)
-	t.log.Info("deleted file is copied into the spool", "path", f.path, "bytes", j.meta.Bytes, "copy", j.path)
 }
 
 // shipped deletes a copy that was read to its end and stored.
@@ -327,7 +336,9 @@ func (t *spooler) read(path string) (meta spooled, ok bool) {
 func (t *spooler) end(logger *slog.Logger) {
 	close(t.jobs)
 	if t.under.file != nil {
-		t.done(<-t.copied)
+		if j, ok := t.result(<-t.copied); ok { // it is read after the next start
+			t.finder.forget(j.file)
+		}
 	}
 	until := time.Now().Add(spoolStop)
 	for _, f := range t.finder.files {

@@ -215,6 +215,7 @@ func (t *Tail) End() {
 	t.now = time.Now()
 	t.finder.saver.end(t.now)
 	t.reader.spool.end(t.log)
+	t.finder.saver.end(t.now) // the records of files that are in the spool now
 	t.report()
 	for _, f := range t.finder.files {
 		t.finder.close(f)

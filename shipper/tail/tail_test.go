@@ -30,6 +30,8 @@ type bench struct {
 	*Tail
 	t     *testing.T
 	log   *bytes.Buffer
+	kept  string  // path of the store
+	end   func()  // ends it as a stop does; once
 	taken []taken // by the producer since the last hand
 }
 
@@ -72,9 +74,9 @@ func newBench(t *testing.T) *bench {
 	cfg := config.Default()
 	cfg.DataDir = t.TempDir()
 	cfg.Host, cfg.DC, cfg.Shipper.ReadBudget = "host1", "dc1", 64*config.KiB
-	b := &bench{t: t, log: &bytes.Buffer{}}
+	b := &bench{t: t, log: &bytes.Buffer{}, kept: filepath.Join(t.TempDir(), "positions.db")}
 	log, reg := slog.New(slog.NewTextHandler(b.log, nil)), metrics.New("shipper", "host1")
-	store, _, _, err := position.Open(filepath.Join(t.TempDir(), "positions.db"))
+	store, _, _, err := position.Open(b.kept)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func newBench(t *testing.T) *bench {
 	closing.Go(b.CloseFiles)
 	closing.Go(b.FindWriters)
 	closing.Go(b.Copy)
-	t.Cleanup(func() {
+	b.end = sync.OnceFunc(func() {
 		close(sender.In)
 		close(storer.Jobs)
 		working.Wait()
@@ -100,6 +102,7 @@ func newBench(t *testing.T) *bench {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(b.end)
 	return b
 }
 
