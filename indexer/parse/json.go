@@ -143,16 +143,11 @@ func (l *lifting) one(means meaning, value []byte, i int) bool {
 	case meansRecord:
 		l.record(value)
 	case meansLevel:
-		level := levelText(inside)
-		if value[0] == '{' { // loguru, log4j: {"name":"INFO"}
-			for _, name := range [...]string{"name", "levelStr"} {
-				if text, ok := l.p.member(value, name); ok {
-					level = levelText(text)
-				}
-			}
-			l.setLevel(level)
+		if value[0] == '{' {
+			l.levelObject(value)
 			return false
 		}
+		level := levelText(inside)
 		if level == "" && isDigit(at(inside, 0)) {
 			l.number = cmp.Or(l.number, i+1)
 			return false
@@ -250,6 +245,17 @@ func (l *lifting) setLevel(level string) bool {
 	return true
 }
 
+// levelObject reads what loguru and log4j make of a level: {"name":"INFO"}.
+func (l *lifting) levelObject(value []byte) {
+	level := ""
+	for _, name := range [...]string{"name", "levelStr"} {
+		if text, ok := l.p.member(value, name); ok {
+			level = levelText(text)
+		}
+	}
+	l.setLevel(level)
+}
+
 // errorObject reads {"type":"x","message":"y","stack":"z"} of pino, bunyan, log4j2 and
 // ECS. False: it has more than these, and stays in App as well.
 func (l *lifting) errorObject(value []byte) bool {
@@ -309,7 +315,13 @@ func (l *lifting) record(value []byte) {
 		inside, quoted := insideOf(m.Value)
 		switch string(m.Key) {
 		case "level":
-			l.one(meansLevel, m.Value, 0)
+			switch {
+			case l.taken.Has(RoleLevel):
+			case m.Value[0] == '{':
+				l.levelObject(m.Value)
+			default: // a number is of no logger we know
+				l.setLevel(levelText(inside))
+			}
 		case "time":
 			l.timeObject(m.Value)
 		case "message":

@@ -160,6 +160,9 @@ func TestParseStructured(t *testing.T) {
 	f(`{"msg":"one","message":"two","level":"info","severity":"x"}`, "json", "", "info", "", "", "one", `"message":"two","severity":"x"`)
 	f(`{"msg":"\ud83d\ude00 é 上海"}`, "json", "", "", "", "", `\ud83d\ude00 é 上海`, "")
 	f(`{"msg":"C:\\u0000dir","a":"\u0000"}`, "json", "", "", "", "", `C:\\u0000dir`, `"a":"\u0000"`)
+	f(`{"shard":5,"record":{"level":20,"message":"hi"}}`, "json", "", "", "", "", "hi", `"shard":5,"record":{"level":20,"message":"hi"}`)
+	f(`{"shard":5,"record":{"level":"DEBUG","message":"hi"}}`, "json", "", "debug", "", "", "hi", `"shard":5,"record":{"level":"DEBUG","message":"hi"}`)
+	f(`{"level":"warn","record":{"level":{"name":"INFO"},"message":"hi"}}`, "json", "", "warn", "", "", "hi", `"record":{"level":{"name":"INFO"},"message":"hi"}`)
 	// stays text: not legal, doubled keys, too deep, NUL
 	for _, line := range []string{`{"a":1,}`, `{"a":01}`, `{"a":"\x"}`, "{\"a\":\"\t\"}", `{"a":1} x`, `{"a":1,"a":2}`, `{"o":{"b":1,"c":2,"b":3}}`, `{"a":NaN}`, `{a:1}`,
 		`{"a":[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]}`, `{"a\u0000b":1}`, `{"a":1`, `{`,
