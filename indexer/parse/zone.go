@@ -333,10 +333,15 @@ func place(name []byte) *time.Location {
 }
 
 func fixed(offset int) *time.Location {
+	places.RLock()
+	loc := places.offsets[offset]
+	places.RUnlock()
+	if loc != nil {
+		return loc
+	}
 	places.Lock()
 	defer places.Unlock()
-	loc := places.offsets[offset]
-	if loc == nil {
+	if loc = places.offsets[offset]; loc == nil {
 		loc = time.FixedZone("", offset)
 		if len(places.offsets) < maxPlaces {
 			places.offsets[offset] = loc
