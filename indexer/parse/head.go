@@ -164,10 +164,8 @@ func (h *head) service() {
 
 // android reads E/Tag( 12): at m[i].
 func (h *head) android(i int) bool {
-	m, end := h.m, i+2
-	for end < h.limit && end < i+60 && isName(m[end]) {
-		end++
-	}
+	m := h.m
+	end := endOfName(m, i+2, min(h.limit, i+60))
 	n := skipSpaces(m, end, h.limit)
 	if level := letterLevel(m[i]); level == "" || end == i+2 || at(m, n) != '(' || !isDigit(at(m, skipSpaces(m, n+1, h.limit))) {
 		return false
@@ -512,11 +510,7 @@ func (h *head) loggerAt(k int) bool {
 
 // nameEnd is the index after the name in .NET's My.App[13] at m[k], 0 for none.
 func (h *head) nameEnd(k int) int {
-	end := k
-	for end < h.limit && isName(h.m[end]) {
-		end++
-	}
-	if end > k && at(h.m, end) == '[' && isDigit(at(h.m, end+1)) {
+	if end := endOfName(h.m, k, h.limit); end > k && at(h.m, end) == '[' && isDigit(at(h.m, end+1)) {
 		return end
 	}
 	return 0
@@ -547,10 +541,7 @@ func (h *head) separated(end int) bool {
 
 // labelAt reports whether a name, a space and a colon are at m[k].
 func (h *head) labelAt(k int) bool {
-	end := k
-	for end < h.limit && isName(h.m[end]) {
-		end++
-	}
+	end := endOfName(h.m, k, h.limit)
 	return end > k && at(h.m, end) == ' ' && at(h.m, end+1) == ':' && at(h.m, end+2) == ' '
 }
 
@@ -564,10 +555,7 @@ func (h *head) letter(w []byte, end int) bool {
 		return h.android(end - len(w))
 	}
 	m, next := h.m, skipSpaces(h.m, end, h.limit)
-	word := next
-	for word < h.limit && isName(m[word]) {
-		word++
-	}
+	word := endOfName(m, next, h.limit)
 	switch {
 	case at(m, end-1) == '!' && h.since == 0: // Telegraf: E! text
 	case at(m, next) == '|' && at(m, next+1) == ' ': // etcd: I | raft: text

@@ -40,10 +40,7 @@ func levelOfNumber(digits []byte) string {
 	if level := levelOfLogback(digits); level != "" {
 		return level
 	}
-	if len(digits) == 1 && digits[0]-'0' < 8 {
-		return severities[digits[0]-'0']
-	}
-	return ""
+	return levelOfSyslog(digits)
 }
 
 // levelOfPython reads Python's levelno: 10 to 50, and what is between.

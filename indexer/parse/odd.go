@@ -36,11 +36,7 @@ func (oddJSON) Read(p *Parser) bool {
 	}
 	before := p.found
 	p.embedded(m)
-	if p.found.Level == "" && p.found.Time.IsZero() {
-		p.found = before
-		return false
-	}
-	return true
+	return p.moreThan(&before)
 }
 
 // oddPairs reads a message that looks like logfmt and is none: one with a word between, a
@@ -58,8 +54,13 @@ func (oddPairs) Read(p *Parser) bool {
 	m := p.message[p.start:]
 	before := p.found
 	p.pairsOf(m)
+	return p.moreThan(&before)
+}
+
+// moreThan reports whether there is a level or a time: else what was found before holds.
+func (p *Parser) moreThan(before *Found) bool {
 	if p.found.Level == "" && p.found.Time.IsZero() {
-		p.found = before
+		p.found = *before
 		return false
 	}
 	return true

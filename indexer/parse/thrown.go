@@ -101,11 +101,8 @@ func withFrames(text []byte, found, line, end int, t thrown) thrown {
 			if k > 0 && head[k-1] != ' ' || !isAlpha(head[k]) {
 				continue
 			}
-			word := k
-			for word < len(head) && isName(head[word]) {
-				word++
-			}
-			if isThrown(head[k:word]) || at(head, word) == ' ' && at(head, word+1) == '(' && isThrown(head[k:word]) {
+			word := endOfName(head, k, len(head))
+			if isThrown(head[k:word]) {
 				found, t.kind = line+k, head[k:word]
 				if message, ok := bytes.CutPrefix(head[word:], []byte(": ")); ok {
 					t.message = message
@@ -150,10 +147,7 @@ func thrownAt(text []byte, line int) (from int, kind, message []byte) {
 		}
 		break
 	}
-	end := k
-	for end < len(text) && end < k+200 && isName(text[end]) {
-		end++
-	}
+	end := endOfName(text, k, min(len(text), k+200))
 	if end == k || !isAlpha(text[k]) {
 		return 0, nil, nil
 	}
@@ -192,10 +186,7 @@ func pythonThrown(text []byte, from int) thrown {
 	t := thrown{trace: trimEnd(text[from:])}
 	for i := from; ; {
 		line := restOfLine(text, i)
-		n := 0
-		for n < len(line) && isName(line[n]) {
-			n++
-		}
+		n := endOfName(line, 0, len(line))
 		if n > 0 && isAlpha(line[0]) && i > from && (n == len(line) || line[n] == ':') {
 			t.kind, t.message = line[:n], nil
 			if n < len(line) {

@@ -53,10 +53,6 @@ const (
 // believed, or there is more than one way to read it. It depends on nothing but its
 // arguments: the same event read again gets the same time, and so the same index.
 func (c *Civil) At(read time.Time, zone *time.Location) (time.Time, bool) {
-	if c.zone == zoneNone && c.order == orderKnown && !c.noYear && !c.noDate && !c.odd {
-		t := c.in(read, zone)
-		return t, Believable(t, read)
-	}
 	if c.odd {
 		return time.Time{}, false
 	}

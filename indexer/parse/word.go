@@ -100,6 +100,14 @@ func isSmall(word []byte) bool {
 // isName reports whether a byte may be in a name.
 func isName(c byte) bool { return kinds[c]&inName != 0 }
 
+// endOfName is the index after the name at m[i], at most limit; i: there is none.
+func endOfName(m []byte, i, limit int) int {
+	for i < limit && isName(m[i]) {
+		i++
+	}
+	return i
+}
+
 // skipBlank skips spaces and terminal colours.
 func skipBlank(m []byte, i int) int {
 	for i < len(m) {
